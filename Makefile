@@ -65,7 +65,7 @@ check: $(VENV)/.dev  ## Format, lint, types, notebooks without outputs, docs in 
 
 .PHONY: test
 test: check  ## All checks, then all tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 15
 
 .PHONY: test-wheel
 test-wheel: $(VENV)/.dev  ## The tests against the built wheel, in a clean environment outside the checkout
