@@ -1,0 +1,8 @@
+"""CloudTrail and VPC flow logs, from wherever they lie, into typed tables."""
+
+from __future__ import annotations
+
+from irkit.logs.ingest import Progress, ingest
+from irkit.logs.report import IngestReport, Quarantined
+
+__all__ = ["IngestReport", "Progress", "Quarantined", "ingest"]
