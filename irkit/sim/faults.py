@@ -1,0 +1,87 @@
+"""Faults that the simulated AWS answers with, on request: code, HTTP status, how often, and when."""
+
+from __future__ import annotations
+
+import fnmatch
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+
+
+class Refusal(ServiceException):
+    """An AWS error of a given code and HTTP status, in whatever protocol the service speaks."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(code, message)
+        self.status = status
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """One planned fault; `left` counts down as it is used."""
+
+    service: str
+    operation: str
+    code: str
+    status: int
+    message: str
+    left: int
+    when: Callable[[Any], bool] | None = None
+
+
+class Faults:
+    """The faults planned for this world, oldest first."""
+
+    def __init__(self) -> None:
+        self._planned: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def inject(
+        self,
+        service: str,
+        operation: str,
+        code: str,
+        *,
+        status: int = 400,
+        times: int = 1,
+        message: str = "injected by the simulator",
+        when: Callable[[Any], bool] | None = None,
+    ) -> Fault:
+        """Answer the next `times` matching calls with `code`.
+
+        `service` is boto3's name; `operation` is AWS's (`CreateSnapshots`) and may be a glob. `when` sees moto's
+        response object (`.headers`, `._get_param(name)`) and says whether this call is meant.
+        """
+        fault = Fault(
+            service=service, operation=operation, code=code, status=status, message=message, left=times, when=when
+        )
+        with self._lock:
+            self._planned.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Forget all planned faults."""
+        with self._lock:
+            self._planned.clear()
+
+    def pending(self) -> list[Fault]:
+        """Faults that still have calls to spoil."""
+        with self._lock:
+            return [fault for fault in self._planned if fault.left > 0]
+
+    def strike(self, service: str, operation: str, response: Any) -> Refusal | None:
+        """The refusal for this call, if one is planned; uses it up."""
+        with self._lock:
+            for fault in self._planned:
+                if fault.left <= 0 or not fnmatch.fnmatchcase(service, fault.service):
+                    continue
+                if not fnmatch.fnmatchcase(operation, fault.operation):
+                    continue
+                if fault.when is not None and not fault.when(response):
+                    continue
+                fault.left -= 1
+                return Refusal(fault.code, fault.message, fault.status)
+        return None

@@ -1,0 +1,278 @@
+"""EBS: snapshots that take time, are shared and copied between accounts, and are read block by block."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ebs.responses import EBSResponse
+from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot
+
+from irkit.sim import disks, world
+from irkit.sim.faults import Refusal
+from irkit.sim.seams import mends
+
+_SNAPSHOT_ID = re.compile(r"^snap-[0-9a-f]{8,17}$")
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _fraction(snapshot: Any) -> float:
+    here = world.active()
+    if here is None:
+        return 1.0
+    took = (datetime.now(UTC) - _aware(snapshot.start_time)).total_seconds()
+    return 1.0 if here.pace.snapshot_seconds <= 0 else min(took / here.pace.snapshot_seconds, 1.0)
+
+
+def _status(snapshot: Any) -> str:
+    kept = str(snapshot.__dict__.get("_status", "completed"))
+    return kept if kept != "completed" or _fraction(snapshot) >= 1.0 else "pending"
+
+
+def _keep_status(snapshot: Any, value: str) -> None:
+    snapshot.__dict__["_status"] = value
+
+
+def _progress(snapshot: Any) -> str:
+    if snapshot.__dict__.get("_status") == "error":
+        return "0%"
+    return f"{min(99, int(_fraction(snapshot) * 100))}%" if _status(snapshot) == "pending" else "100%"
+
+
+setattr(Snapshot, "status", property(_status, _keep_status))
+setattr(Snapshot, "progress", property(_progress))
+
+
+def find(snapshot_id: str, region: str, account: str) -> Any:
+    """The snapshot as `account` may see it: its own, or one shared with it. Raises InvalidSnapshot.NotFound."""
+    from moto.ec2.models import ec2_backends
+
+    for owner in list(ec2_backends):
+        snapshot = ec2_backends[owner][region].snapshots.get(snapshot_id)
+        if snapshot is not None and (owner == account or shared_with(snapshot, account)):
+            return snapshot
+    raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
+
+
+def shared_with(snapshot: Any, account: str) -> bool:
+    """Whether another account may use the snapshot."""
+    return account in snapshot.create_volume_permission_userids or "all" in snapshot.create_volume_permission_groups
+
+
+def key_arn(key_id: str, account: str, region: str) -> str | None:
+    """The ARN of a KMS key given by id, alias or ARN (of any simulated account); None if there is none."""
+    from moto.kms.models import kms_backends
+
+    if key_id.startswith("arn:"):
+        account, region = key_id.split(":")[4], key_id.split(":")[3]
+    backend = kms_backends[account][region]
+    try:
+        plain = key_id.split(":")[-1]
+        target = backend.get_key_id_from_alias(plain) if plain.startswith("alias/") else plain.removeprefix("key/")
+        return str(backend.keys[target].arn) if target else None
+    except (KeyError, AttributeError):
+        return None
+
+
+@contextmanager
+def _lent(backend: Any, snapshot: Any) -> Iterator[None]:
+    """Let moto's own code find a snapshot of another account for a moment."""
+    with world.current().lock:
+        foreign = snapshot.id not in backend.snapshots
+        if foreign:
+            backend.snapshots[snapshot.id] = snapshot
+        try:
+            yield
+        finally:
+            if foreign:
+                backend.snapshots.pop(snapshot.id, None)
+
+
+@mends(EBSBackend, "create_snapshot")
+def create_snapshot(original: Any, self: Any, volume_id: str, *args: Any, **kwargs: Any) -> Any:
+    """A snapshot of the volume as it is now, under the volume's key."""
+    snapshot = original(self, volume_id, *args, **kwargs)
+    snapshot.kms_key_id = getattr(self.volumes.get(volume_id), "kms_key_id", None)
+    snapshot.volume = copy.copy(snapshot.volume)  # a snapshot keeps the size that its volume had
+    world.current().disks.snapshot(snapshot.id, volume_id)
+    return snapshot
+
+
+@mends(EBSBackend, "copy_snapshot")
+def copy_snapshot(
+    original: Any, self: Any, source_snapshot_id: str, source_region: str, description: str, kms_key_id: str | None
+) -> Any:
+    """A copy, also of a snapshot that another account shares; an unusable key ends in state `error`."""
+    from moto.ec2.models import ec2_backends
+
+    source = find(source_snapshot_id, source_region, self.account_id)
+    if source.status != "completed":
+        raise Refusal("IncorrectState", f"Snapshot {source_snapshot_id} is not in the completed state.")
+    arn = key_arn(kms_key_id, self.account_id, self.region_name) if kms_key_id else None
+    with _lent(ec2_backends[self.account_id][source_region], source):
+        made = original(self, source_snapshot_id, source_region, description, arn or kms_key_id)
+    made.volume = copy.copy(source.volume)
+    made.volume.id = "vol-ffffffff"  # what AWS reports for a copy
+    if source.encrypted and not kms_key_id:
+        made.kms_key_id = source.kms_key_id
+    if kms_key_id and arn is None:
+        made.status = "error"
+        made.state_message = "Given key ID is not accessible"
+        return made
+    world.current().disks.copy(source_snapshot_id, made.id)
+    return made
+
+
+@mends(EBSBackend, "create_volume")
+def create_volume(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+    """A volume; from a snapshot it holds what the snapshot holds, under the snapshot's key if none is named."""
+    snapshot_id = kwargs.get("snapshot_id") or (args[2] if len(args) > 2 else None)
+    if not snapshot_id:
+        return original(self, *args, **kwargs)
+    snapshot = find(snapshot_id, self.region_name, self.account_id)
+    with _lent(self, snapshot):
+        volume = original(self, *args, **kwargs)
+    if volume.encrypted and not volume.kms_key_id:
+        volume.kms_key_id = snapshot.kms_key_id
+    world.current().disks.restore(snapshot_id, volume.id)
+    return volume
+
+
+@mends(EBSBackend, "delete_snapshot")
+def delete_snapshot(original: Any, self: Any, snapshot_id: str) -> Any:
+    """Delete a snapshot; a locked one, or one that an image uses, is refused."""
+    lock = getattr(self.snapshots.get(snapshot_id), "irkit_lock", None)
+    if lock is not None and lock.holds(datetime.now(UTC)):
+        raise Refusal("OperationNotPermitted", f"The snapshot {snapshot_id} is locked and cannot be deleted.")
+    deleted = original(self, snapshot_id)
+    world.current().disks.forget(snapshot_id)
+    return deleted
+
+
+def _readable(self: Any, snapshot_id: str) -> Any:
+    try:
+        snapshot = find(snapshot_id, self.region, self.current_account)
+    except Refusal:
+        raise Refusal("ResourceNotFoundException", f"The snapshot '{snapshot_id}' does not exist.", 404) from None
+    if snapshot.status != "completed":
+        raise Refusal("ValidationException", f"The snapshot '{snapshot_id}' is not in the completed state.", 400)
+    return snapshot
+
+
+def _page(self: Any, indexes: list[int]) -> tuple[list[int], str | None]:
+    token = self._get_param("NextToken") or self._get_param("PageToken")
+    if token and not str(token).isdigit():
+        raise Refusal("ValidationException", "The page token is invalid.")
+    start = int(token) if token else int(self._get_param("StartingBlockIndex") or 0)
+    size = min(int(self._get_param("MaxResults") or 10_000), 10_000)
+    left = [index for index in indexes if index >= start]
+    return left[:size], str(left[size]) if len(left) > size else None
+
+
+def _envelope(snapshot: Any, following: str | None) -> dict[str, Any]:
+    envelope: dict[str, Any] = {
+        "ExpiryTime": datetime.now(UTC) + timedelta(days=7),
+        "VolumeSize": snapshot.volume.size,
+        "BlockSize": disks.BLOCK,
+    }
+    return envelope | ({"NextToken": following} if following else {})
+
+
+@mends(EBSResponse, "list_snapshot_blocks")
+def list_snapshot_blocks(_original: Any, self: Any) -> ActionResult:
+    """Blocks that were ever written, in order, with the tokens to read them."""
+    snapshot_id = self._get_param("SnapshotId")
+    snapshot = _readable(self, snapshot_id)
+    page, following = _page(self, world.current().disks.blocks(snapshot_id))
+    blocks = [{"BlockIndex": index, "BlockToken": disks.token(snapshot_id, index)} for index in page]
+    return ActionResult({"Blocks": blocks, **_envelope(snapshot, following)})
+
+
+@mends(EBSResponse, "get_snapshot_block")
+def get_snapshot_block(_original: Any, self: Any) -> ActionResult:
+    """One block and its SHA-256; the token must be the block's own."""
+    snapshot_id, index = self._get_param("SnapshotId"), int(self._get_param("BlockIndex"))
+    _readable(self, snapshot_id)
+    if self._get_param("BlockToken") != disks.token(snapshot_id, index):
+        raise Refusal("ValidationException", "The block token is invalid.")
+    data = world.current().disks.read(snapshot_id, index)
+    return ActionResult(
+        {
+            "DataLength": disks.BLOCK,
+            "BlockData": data,
+            "Checksum": disks.checksum(data),
+            "ChecksumAlgorithm": "SHA256",
+        }
+    )
+
+
+@mends(EBSResponse, "list_changed_blocks")
+def list_changed_blocks(_original: Any, self: Any) -> ActionResult:
+    """Blocks that differ between two snapshots of one volume."""
+    first, second = self._get_param("FirstSnapshotId"), self._get_param("SecondSnapshotId")
+    if first:
+        _readable(self, first)
+    snapshot = _readable(self, second)
+    kept = world.current().disks
+    page, following = _page(self, kept.changed(first, second))
+    before, after = set(kept.blocks(first)) if first else set(), set(kept.blocks(second))
+    blocks = []
+    for index in page:
+        block: dict[str, Any] = {"BlockIndex": index}
+        if index in before:
+            block["FirstBlockToken"] = disks.token(first, index)
+        if index in after:
+            block["SecondBlockToken"] = disks.token(second, index)
+        blocks.append(block)
+    return ActionResult({"ChangedBlocks": blocks, **_envelope(snapshot, following)})
+
+
+@mends(EBSResponse, "start_snapshot")
+def start_snapshot(original: Any, self: Any) -> ActionResult:
+    """An empty snapshot, pending until it is completed."""
+    result = original(self)
+    snapshot_id = result.result["SnapshotId"]
+    find(snapshot_id, self.region, self.current_account).status = "pending"
+    world.current().disks.begin(snapshot_id, int(self._get_param("VolumeSize")))
+    return ActionResult({**result.result, "BlockSize": disks.BLOCK, "Status": "pending"})
+
+
+@mends(EBSResponse, "put_snapshot_block")
+def put_snapshot_block(_original: Any, self: Any) -> ActionResult:
+    """Write one block; its length and its SHA-256 must be right."""
+    snapshot_id = self._get_param("SnapshotId")
+    snapshot = self.ebs_backend.snapshots.get(snapshot_id)
+    if snapshot is None:
+        raise Refusal("ResourceNotFoundException", f"The snapshot '{snapshot_id}' does not exist.", 404)
+    if find(snapshot_id, self.region, self.current_account).status != "pending":
+        raise Refusal("ValidationException", f"The snapshot '{snapshot_id}' is not pending.")
+    data = self._get_param("BlockData")
+    data = data.read() if hasattr(data, "read") else bytes(data or b"")
+    if len(data) != disks.BLOCK:
+        raise Refusal("ValidationException", f"A block has {disks.BLOCK} bytes, not {len(data)}.")
+    if self._get_param("Checksum") != disks.checksum(data):
+        raise Refusal("ValidationException", "The checksum does not match the block's data.")
+    world.current().disks.put(snapshot_id, int(self._get_param("BlockIndex")), data)
+    return ActionResult({"Checksum": disks.checksum(data), "ChecksumAlgorithm": "SHA256"})
+
+
+@mends(EBSResponse, "complete_snapshot")
+def complete_snapshot(_original: Any, self: Any) -> ActionResult:
+    """Seal a snapshot that was put together block by block."""
+    snapshot_id = self._get_param("SnapshotId")
+    if snapshot_id not in self.ebs_backend.snapshots:
+        raise Refusal("ResourceNotFoundException", f"The snapshot '{snapshot_id}' does not exist.", 404)
+    snapshot = find(snapshot_id, self.region, self.current_account)
+    written = len(world.current().disks.blocks(snapshot_id))
+    if int(self._get_param("ChangedBlocksCount") or 0) != written:
+        raise Refusal("ValidationException", f"ChangedBlocksCount is not {written}, the number of blocks put.")
+    snapshot.status = "completed"
+    return ActionResult({"Status": "completed"})

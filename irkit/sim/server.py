@@ -1,0 +1,73 @@
+"""The HTTP server of the simulated AWS: moto's dispatcher, our refusals for what it does not know, our control surface."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from irkit.sim import unknown
+
+StartResponse = Callable[..., Any]
+Control = Callable[[dict[str, Any]], tuple[int, bytes]]
+CONTROL_PREFIX = "/irkit-sim/"
+_STATUS = {200: "200 OK", 400: "400 Bad Request", 404: "404 Not Found", 405: "405 Method Not Allowed"}
+
+
+class QuietHandler(MotoRequestHandler):
+    """moto's request handler without an access log: calls are in the trail."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing."""
+
+
+class Application:
+    """The WSGI application; services that moto has no backend for are refused, not sent to S3."""
+
+    def __init__(self, control: Control) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._control = control
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        path = str(environ.get("PATH_INFO", ""))
+        if path.startswith(CONTROL_PREFIX):
+            status, body = self._control(environ)
+            start_response(_STATUS[status], [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+            return [body]
+        refusal = unknown.refuse(environ, self._moto)
+        if refusal is not None:
+            status_line, headers, body = refusal
+            start_response(status_line, headers)
+            return [body]
+        answer: Iterable[bytes] = self._moto(environ, start_response)
+        return answer
+
+
+class Server:
+    """A threaded server on the loopback address."""
+
+    def __init__(self, port: int, control: Control) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._server: BaseWSGIServer = make_server(
+            "127.0.0.1", port, Application(control), threaded=True, request_handler=QuietHandler
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="irkit-sim", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Serve in a background thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving and free the port."""
+        self._server.shutdown()
+        self._thread.join(timeout=10)
+        self._server.server_close()
