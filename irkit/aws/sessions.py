@@ -1,0 +1,124 @@
+"""Sessions that can be told apart from the attacker's: every call carries the case and the responder.
+
+Session name, SourceIdentity, session tags and user agent all name the case, so irkit's own calls are recognised in the
+very logs that it analyses. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_monitor.html
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+
+from irkit._version import __version__
+from irkit.aws.names import arn_parts, role_arn
+from irkit.aws.refusals import translating
+
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html: RoleSessionName and SourceIdentity
+_NOT_IN_NAMES = re.compile(r"[^\w+=,.@-]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who AWS says we are."""
+
+    account: str
+    arn: str
+    user_id: str
+
+
+class Sessions:
+    """Clients for one case. Thread-safe: clients are made under a lock and shared.
+
+    `role` is assumed when given, with the case in the session's name and tags; otherwise the caller's own credentials
+    are used (botocore's chain) and only the user agent carries the case.
+    """
+
+    def __init__(self, *, case_id: str, responder: str, region: str, role: str | None = None) -> None:
+        self.case_id = case_id
+        self.responder = responder
+        self.region = region
+        self.role = role_arn(role) if role else None
+        self._lock = threading.RLock()
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._session: boto3.Session | None = None
+
+    @property
+    def user_agent(self) -> str:
+        """What irkit adds to the user agent of every request."""
+        return f"irkit/{__version__} case/{self.case_id}"
+
+    @property
+    def session_name(self) -> str:
+        """The role session's name: `irkit-<case>-<responder>`, cut to the 64 characters that AWS allows."""
+        return _NOT_IN_NAMES.sub("-", f"irkit-{self.case_id}-{self.responder}")[:64]
+
+    def client(self, service: str, *, region: str | None = None) -> Any:
+        """The boto3 client for `service`; retries, timeouts and attribution are set."""
+        key = (service, region or self.region)
+        with self._lock:
+            if key not in self._clients:
+                with translating(f"sign in for {service}", region=key[1]):
+                    self._clients[key] = self.session().client(service, region_name=key[1], config=self._config())
+            return self._clients[key]
+
+    def session(self) -> boto3.Session:
+        """The boto3 session behind the clients; it renews the role's credentials by itself."""
+        with self._lock:
+            if self._session is None:
+                self._session = boto3.Session(region_name=self.region) if self.role is None else self._assumed(self.role)
+            return self._session
+
+    def identity(self) -> Identity:
+        """Who AWS says we are (`sts:GetCallerIdentity`, which needs no permission)."""
+        with translating("ask AWS who we are", region=self.region):
+            said = self.client("sts").get_caller_identity()
+        return Identity(account=said["Account"], arn=said["Arn"], user_id=said["UserId"])
+
+    def _config(self) -> Config:
+        return Config(
+            user_agent_extra=self.user_agent,
+            retries={"mode": "standard", "max_attempts": 6},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=32,
+        )
+
+    def _assumed(self, role: str) -> boto3.Session:
+        base = botocore.session.get_session()
+        base.set_config_variable("region", self.region)
+        with translating("find credentials", region=self.region):
+            source = base.get_credentials()
+        if source is None:
+            from irkit.errors import NoCredentials
+
+            raise NoCredentials(f"no AWS credentials to assume {role} with",
+                                hint="sign in (aws sso login, or set AWS_PROFILE or AWS_ACCESS_KEY_ID)")  # fmt: skip
+
+        def client(name: str, **keywords: Any) -> Any:
+            config = self._config().merge(keywords.pop("config", None) or Config())
+            return base.create_client(name, region_name=self.region, config=config, **keywords)
+
+        fetcher = AssumeRoleCredentialFetcher(
+            client, source, role,
+            extra_args={
+                "RoleSessionName": self.session_name,
+                "SourceIdentity": _NOT_IN_NAMES.sub("-", self.responder)[:64],
+                "Tags": [{"Key": "irkit:case", "Value": self.case_id}, {"Key": "irkit:responder", "Value": self.responder}],
+            },
+        )  # fmt: skip
+        assumed = botocore.session.get_session()
+        assumed.set_config_variable("region", self.region)
+        # The attribute is how botocore's own documentation of custom providers plugs refreshable credentials in.
+        assumed._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)  # type: ignore[attr-defined]
+        return boto3.Session(botocore_session=assumed, region_name=self.region)
+
+    def __repr__(self) -> str:
+        who = arn_parts(self.role).name if self.role else "own credentials"
+        return f"<Sessions {self.case_id}: {who} in {self.region}>"
