@@ -154,7 +154,8 @@ class Journal:
         self.path = path
         self.actor = actor
         self._clock = clock or (lambda: datetime.now(UTC))
-        self._lock = threading.RLock()
+        # Evidence shares this lock: two locks over one file would have an order to get wrong.
+        self.lock = threading.RLock()
         self._entries: list[Entry] = []
         self._end = 0
         self._torn = b""
@@ -170,24 +171,24 @@ class Journal:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """All entries read or written so far, oldest first."""
-        with self._lock:
+        with self.lock:
             return tuple(self._entries)
 
     @property
     def head(self) -> tuple[int, str]:
         """Sequence number and hash of the last entry; (-1, 64 zeros) before the first."""
-        with self._lock:
+        with self.lock:
             return (self._entries[-1].seq, self._entries[-1].hash) if self._entries else (-1, GENESIS)
 
     @property
     def torn(self) -> bytes:
         """Bytes that a crash left after the last entry and that no entry accounts for yet."""
-        with self._lock:
+        with self.lock:
             return self._torn
 
     def refresh(self) -> None:
         """Read what others appended since."""
-        with self._lock, storage("read the journal", self.path):
+        with self.lock, storage("read the journal", self.path):
             size = self.path.stat().st_size
             if size == self._end:
                 self._torn = b""
@@ -217,7 +218,10 @@ class Journal:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the journal against other threads and processes, up to date with what they wrote."""
-        with self._lock, storage("lock the journal", self.path):
+        with self.lock, storage("write the journal", self.path):
+            if self._fd >= 0:  # held already by this thread, further out
+                yield
+                return
             fd = os.open(self.path, os.O_RDWR | os.O_APPEND)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
@@ -225,6 +229,7 @@ class Journal:
                 self._fd = fd
                 yield
             finally:
+                self._fd = -1
                 os.close(fd)
 
     def _append(self, kind: Kind, body: Mapping[str, Any]) -> Entry:

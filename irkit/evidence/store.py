@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -74,7 +73,7 @@ class Evidence:
         self.root = root
         self.case_id = case_id
         self.journal = journal
-        self._lock = threading.RLock()
+        self._lock = journal.lock
         self._seen = 0
         self._items: list[Item] = []
         self._pending: list[tuple[Item, str]] = []
