@@ -90,8 +90,8 @@ def questions() -> str:
     parts = [
         "# Questions",
         (
-            "What `irkit logs ask QUESTION` and `irkit.hunt.ask(case, QUESTION, …)` answer. Each is one documented query; "
-            "parameters are bound, never pasted into the SQL. An answer is a table with the columns listed."
+            "What `irkit logs ask QUESTION` and `irkit.hunt.ask(case, QUESTION, …)` answer. Each is one documented "
+            "query; parameters are bound, never pasted into the SQL. An answer is a table with the columns listed."
         ),
     ]
     for question in sorted(questions(), key=lambda q: q.name):
@@ -120,8 +120,8 @@ def notebooks() -> str:
     parts = [
         "# Notebooks",
         (
-            "Shipped in the wheel; `irkit notebooks path NAME` tells where. Each runs top to bottom without a person, and "
-            "cell by cell by hand; in plan mode unless told otherwise."
+            "Shipped in the wheel; `irkit notebooks path NAME` tells where. Each runs top to bottom without a person, "
+            "and cell by cell by hand; in plan mode unless told otherwise."
         ),
     ]
     for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
