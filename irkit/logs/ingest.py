@@ -30,7 +30,7 @@ from irkit.logs.unpack import MAX_UNPACKED, unpack
 from irkit.tables import connection
 
 Keep = Callable[["LogFile", bytes, str], str | None]
-_BATCH_BYTES = 40 * 1024 * 1024
+_BATCH_BYTES = 16 * 1024 * 1024
 _READERS = 8
 _AHEAD = 32
 _DECODERS = 2

@@ -1,0 +1,9 @@
+"""Questions asked of the tables: who, from where, what, when; and a walk from one instance through all of them."""
+
+from __future__ import annotations
+
+from irkit.hunt.answer import Answer
+from irkit.hunt.ask import ask, question, questions
+from irkit.hunt.question import Param, Question
+
+__all__ = ["Answer", "Param", "Question", "ask", "question", "questions"]

@@ -1,0 +1,58 @@
+"""Asking: a question's name and its parameters in, an answer out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irkit.errors import NotFound
+from irkit.escape import for_terminal
+from irkit.hunt.answer import Answer
+from irkit.hunt.question import Question
+from irkit.hunt.questions import QUESTIONS
+from irkit.tables import HasTables, Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BY_NAME: Mapping[str, Question] = {question.name: question for question in QUESTIONS}
+
+
+def questions() -> list[Question]:
+    """Every question that `ask` knows, by name."""
+    return sorted(QUESTIONS, key=lambda question: question.name)
+
+
+def question(name: str) -> Question:
+    """The question called `name`."""
+    if name not in _BY_NAME:
+        near = difflib.get_close_matches(name, _BY_NAME, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see `irkit logs questions`"
+        raise NotFound(f"there is no question {for_terminal(name)!r}", hint=hint)
+    return _BY_NAME[name]
+
+
+def ask(where: Tables | HasTables | Path | str, name: str, **params: object) -> Answer:
+    """The answer to the question `name`, from open tables, a tables folder or a case.
+
+    Parameters may be given as text, as a command line does; `questions()` tells what each question takes.
+    """
+    asked = question(name)
+    values = asked.read_params(params)
+    with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
+        return Answer(
+            question=asked,
+            params=values,
+            frame=_answer(asked, tables, values),
+            coverage=tables.extent.sentence(),
+        )
+
+
+def _answer(asked: Question, tables: Tables, values: Mapping[str, object]) -> pd.DataFrame:
+    frame = asked.walk(tables, values) if asked.walk else tables.frame(*asked.bind(values))
+    if asked.shape:
+        frame = asked.shape(frame)
+    return frame[[column.name for column in asked.columns]]

@@ -1,0 +1,16 @@
+"""The questions that come with irkit, by room: who, what was done, what left, what was changed, what is known."""
+
+from __future__ import annotations
+
+from irkit.hunt.question import Question
+from irkit.hunt.questions import access, activity, changes, coverage, data, lineage, network
+
+QUESTIONS: tuple[Question, ...] = (
+    *access.QUESTIONS,
+    *activity.QUESTIONS,
+    *changes.QUESTIONS,
+    *coverage.QUESTIONS,
+    *data.QUESTIONS,
+    *lineage.QUESTIONS,
+    *network.QUESTIONS,
+)
