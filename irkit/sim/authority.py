@@ -34,9 +34,7 @@ _UNSIGNED = {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
 _ALWAYS_ALLOWED = {("sts", "GetCallerIdentity")}
 
 
-def refuse(
-    here: world.World, service: str, operation: str, response: Any, caller: Caller, parsed: Any = None
-) -> Refusal | None:
+def refuse(service: str, operation: str, response: Any, caller: Caller) -> Refusal | None:
     """The error that AWS would answer with before it looks at the call at all; None lets it pass."""
     if operation in _UNSIGNED:
         return None

@@ -16,7 +16,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult, BaseResponse
 
-from irkit.sim import authority, callers, records, world
+from irkit.sim import authority, callers, ec2_checks, records, world
 from irkit.sim.faults import Refusal
 
 Answer = tuple[int, dict[str, Any], Any]
@@ -38,9 +38,10 @@ def install() -> None:
         for name in ("bucket_response", "key_response"):
             setattr(S3Response, name, _guarded_s3(getattr(S3Response, name)))
         setattr(BaseResponse, "get_access_key", _access_key(BaseResponse.get_access_key))
-        from irkit.sim import mends
+        from irkit.sim import mends, unknown
 
         mends.install()
+        unknown.install_in_process()
         _done = True
 
 
@@ -134,8 +135,14 @@ def not_simulated(service: str, operation: str, detail: str = "") -> Refusal:
 def _refusal(
     here: world.World, service: str, operation: str, response: Any, caller: callers.Caller, parsed: Any = None
 ) -> Refusal | None:
-    denied = authority.refuse(here, service, operation, response, caller, parsed)
-    return denied or here.faults.strike(service, operation, response)
+    denied = authority.refuse(service, operation, response, caller)
+    if denied is None and service == "s3":
+        from irkit.sim.mends import s3
+
+        denied = s3.refuse(operation, response, caller, parsed or {})
+    if denied is None and service == "ec2":
+        denied = ec2_checks.refuse(operation, response)
+    return here.faults.strike(service, operation, response) if denied is None else denied
 
 
 def _refused(response: Any, refusal: Refusal) -> Answer:

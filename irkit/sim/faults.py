@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from moto.core import errors
 from moto.core.exceptions import ServiceException
 
 
@@ -17,6 +18,8 @@ class Refusal(ServiceException):
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(code, message)
         self.status = status
+        if code not in errors.COMMON_ERROR_CODES:
+            errors.COMMON_ERROR_CODES.append(code)  # or moto warns of a code that its models do not list
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from irkit.sim import unknown
 StartResponse = Callable[..., Any]
 Control = Callable[[dict[str, Any]], tuple[int, bytes]]
 CONTROL_PREFIX = "/irkit-sim/"
-_STATUS = {200: "200 OK", 400: "400 Bad Request", 404: "404 Not Found", 405: "405 Method Not Allowed"}
+_STATUS = {200: "200 OK", 400: "400 Bad Request", 404: "404 Not Found", 501: "501 Not Implemented"}
 
 
 class QuietHandler(MotoRequestHandler):
@@ -38,13 +38,32 @@ class Application:
             status, body = self._control(environ)
             start_response(_STATUS[status], [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
             return [body]
-        refusal = unknown.refuse(environ, self._moto)
-        if refusal is not None:
-            status_line, headers, body = refusal
-            start_response(status_line, headers)
-            return [body]
-        answer: Iterable[bytes] = self._moto(environ, start_response)
-        return answer
+        refused = unknown.refuse(environ, self._moto)
+        if refused is not None:
+            return _send(refused, start_response)
+        return self._answer(environ, start_response)
+
+    def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        begun: list[tuple[Any, ...]] = []
+
+        def begin(*answer: Any) -> Callable[[bytes], None]:
+            begun.append(answer)
+            return lambda _chunk: None
+
+        body = self._moto(environ, begin)
+        status, headers = str(begun[0][0]), dict(begun[0][1])
+        if status.startswith("404") and headers.get("Content-Type", "").startswith("text/html"):
+            refused = unknown.refusal(environ)  # Flask's own page: the service is known, the path is not
+            if refused is not None:
+                return _send(refused, start_response)
+        start_response(*begun[0])
+        return body  # type: ignore[no-any-return]
+
+
+def _send(refused: unknown.Response, start_response: StartResponse) -> list[bytes]:
+    status, headers, body = refused
+    start_response(_STATUS[status], headers)
+    return [body]
 
 
 class Server:

@@ -1,46 +1,47 @@
-"""Services that moto has no backend for: refused in the protocol that they speak, so that botocore sees a ClientError."""
+"""Calls that moto has no backend or no route for: refused in the caller's own protocol, so that botocore sees a ClientError."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import json
 import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
 
-from irkit.sim import world
+from irkit.sim import callers, world
 
 _SCOPE = re.compile(r"Credential=([A-Z0-9]+)/\d{8}/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request")
-Response = tuple[str, list[tuple[str, str]], bytes]
+_ROUTED_BY_MOTO = frozenset(
+    "budgets cloudfront mediastore aidevops dsql dynamodb sagemaker timestream s3 s3express s3vectors ses memorydb "
+    "bedrock bedrock-agentcore".split()
+)
+Response = tuple[int, list[tuple[str, str]], bytes]
 
 
-@functools.cache
-def _by_signing_name() -> dict[str, str]:
-    """boto3's name of each service, by the name that its requests are signed with."""
-    import botocore.session
-
-    session = botocore.session.get_session()
-    loader = session.get_component("data_loader")
-    found: dict[str, str] = {}
-    for name in loader.list_available_services("service-2"):
-        found.setdefault(name, name)
-    return found
-
-
-def refuse(environ: dict[str, Any], dispatcher: Any) -> Response | None:
+def refuse(environ: Mapping[str, Any], dispatcher: Any) -> Response | None:
     """The refusal for a request to a service without a backend; None for all others."""
     scope = _SCOPE.search(str(environ.get("HTTP_AUTHORIZATION", "")))
-    if scope is None or world.active() is None:
+    if scope is None or world.active() is None or _known(scope[3], scope[2], dispatcher):
+        return None
+    return refusal(environ)
+
+
+def refusal(environ: Mapping[str, Any]) -> Response | None:
+    """The refusal of a signed request, noted among the calls; None for one that is not signed."""
+    scope = _SCOPE.search(str(environ.get("HTTP_AUTHORIZATION", "")))
+    if scope is None:
         return None
     access_key, region, service = scope.groups()
-    if _known(service, region, dispatcher):
-        return None
     target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
     operation = target.rsplit(".", 1)[-1] if target else f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}"
-    message = f"{service}:{operation} is not simulated. The simulator has no {service}."
     _note(access_key, region, service, operation, str(environ.get("HTTP_USER_AGENT", "")))
-    content_type = str(environ.get("CONTENT_TYPE", ""))
-    if "x-www-form-urlencoded" in content_type:
+    message = f"{service}:{operation} is not simulated. The simulator has no such service or operation."
+    if "x-www-form-urlencoded" in str(environ.get("CONTENT_TYPE", "")):
         body = (
             f"<ErrorResponse><Error><Code>NotSimulated</Code><Message>{escape(message)}</Message></Error>"
             "<RequestId>0</RequestId></ErrorResponse>"
@@ -49,37 +50,48 @@ def refuse(environ: dict[str, Any], dispatcher: Any) -> Response | None:
     else:
         body = json.dumps({"__type": "NotSimulated", "message": message}).encode()
         kind = "application/json"
-    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("x-amzn-ErrorType", "NotSimulated")]
-    return "501 Not Implemented", headers, body
+    return 501, [("Content-Type", kind), ("Content-Length", str(len(body))), ("x-amzn-ErrorType", "NotSimulated")], body
+
+
+def install_in_process() -> None:
+    """Do the same under `mock_aws`, where moto answers such calls with a bare 404."""
+    from moto.core.botocore_stubber import BotocoreStubber
+
+    original = BotocoreStubber.process_request
+
+    @functools.wraps(original)
+    def process_request(self: Any, request: Any) -> Any:
+        answer = original(self, request)
+        if world.active() is None or answer is None or tuple(answer) != (404, {}, "Not yet implemented"):
+            return answer
+        headers = {f"HTTP_{name.upper().replace('-', '_')}": _text(value) for name, value in request.headers.items()}
+        path = "/" + str(request.url).split("/", 3)[-1].split("?")[0]
+        environ = {**headers, "CONTENT_TYPE": headers.get("HTTP_CONTENT_TYPE", ""), "PATH_INFO": path}
+        refused = refusal({**environ, "REQUEST_METHOD": request.method})
+        if refused is None:
+            return answer
+        status, shown, body = refused
+        return status, dict(shown), body
+
+    setattr(BotocoreStubber, "process_request", process_request)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 @functools.lru_cache(maxsize=512)
-def _known_host(service: str, host: str, dispatcher: Any) -> bool:
-    return dispatcher.get_backend_for_host(host) is not None
-
-
 def _known(service: str, region: str, dispatcher: Any) -> bool:
     from moto.moto_server.werkzeug_app import SIGNING_ALIASES
 
     service = SIGNING_ALIASES.get(service, service)
-    host = f"{service}.{region}.amazonaws.com"
-    special = {"budgets", "cloudfront", "mediastore", "aidevops", "dsql", "dynamodb", "sagemaker", "timestream"}
-    special |= {"s3vectors", "ses", "memorydb", "bedrock-agentcore", "bedrock", "s3", "s3express"}
-    if service in special:
+    if service in _ROUTED_BY_MOTO:
         return True
-    import contextlib
-    import io
-
     with contextlib.redirect_stdout(io.StringIO()):  # moto prints its own advice here
-        return _known_host(service, host, dispatcher)
+        return dispatcher.get_backend_for_host(f"{service}.{region}.amazonaws.com") is not None
 
 
 def _note(access_key: str, region: str, service: str, operation: str, agent: str) -> None:
-    import uuid
-    from datetime import UTC, datetime
-
-    from irkit.sim import callers
-
     here = world.current()
     now = datetime.now(UTC)
     caller = callers.identify(access_key, here.account)

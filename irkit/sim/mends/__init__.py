@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-SERVICES = ("ebs", "cloudtrail", "ec2", "ssm")
+SERVICES = ("ebs", "cloudtrail", "ec2", "network", "volumes", "ssm", "iam", "sts", "kms", "s3", "autoscaling", "elbv2")
 
 
 def install() -> None:

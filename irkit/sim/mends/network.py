@@ -1,0 +1,82 @@
+"""EC2 networks: groups in use stay, a new network ACL denies, and what is named must exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.models.network_acls import NetworkAclBackend
+from moto.ec2.models.security_groups import SecurityGroupBackend
+from moto.ec2.responses import EC2Response
+
+from irkit.sim.faults import Refusal
+from irkit.sim.seams import mends
+
+
+@mends(SecurityGroupBackend, "delete_security_group")
+def delete_security_group(original: Any, self: Any, name: str | None = None, group_id: str | None = None) -> Any:
+    """Delete a group that no interface uses and no other group's rule names."""
+    target = group_id or getattr(self.get_security_group_by_name_or_id(name) if name else None, "id", None)
+    if target:
+        used = any(group.id == target for interface in list(self.enis.values()) for group in interface._group_set)
+        if used or _referenced(self, target):
+            raise Refusal("DependencyViolation", f"resource {target} has a dependent object")
+    return original(self, name, group_id)
+
+
+def _referenced(backend: Any, group_id: str) -> bool:
+    for groups in list(backend.groups.values()):
+        for other in list(groups.values()):
+            if other.id == group_id:
+                continue
+            for rule in [*other.ingress_rules, *other.egress_rules]:
+                source = getattr(rule, "source_group", None) or {}
+                if source.get("GroupId") == group_id:
+                    return True
+    return False
+
+
+@mends(EC2Response, "modify_network_interface_attribute")
+def modify_network_interface_attribute(original: Any, self: Any) -> ActionResult:
+    """Change an interface; its groups must exist and belong to its VPC."""
+    interface = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
+    for group_id in self._get_param("Groups") or []:
+        group = self.ec2_backend.get_security_group_from_id(group_id)
+        if group is None:
+            raise Refusal("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
+        if group.vpc_id != interface.vpc_id:
+            raise Refusal(
+                "InvalidParameterValue",
+                f"You have specified two resources that belong to different networks: {group_id}, {interface.id}",
+            )
+    attachment = self._get_param("Attachment")
+    if attachment:
+        if attachment.get("AttachmentId") != interface.attachment_id:
+            raise Refusal("InvalidAttachmentID.NotFound", f"The attachment '{attachment.get('AttachmentId')}' does not exist.")
+        interface.delete_on_termination = str(attachment.get("DeleteOnTermination")).lower() == "true"
+    if tracking := self._get_param("ConnectionTrackingSpecification"):
+        interface.connection_tracking_configuration = tracking
+    answer: ActionResult = original(self)
+    return answer
+
+
+@mends(NetworkAclBackend, "create_network_acl")
+def create_network_acl(original: Any, self: Any, vpc_id: str, tags: Any = None, default: bool = False) -> Any:
+    """A network ACL with its two implicit deny entries."""
+    made = original(self, vpc_id, tags=tags, default=default)
+    if not default:
+        for egress in (True, False):
+            self.create_network_acl_entry(
+                network_acl_id=made.id,
+                rule_number=32767,
+                protocol="-1",
+                rule_action="deny",
+                egress=egress,
+                cidr_block="0.0.0.0/0",
+                icmp_code=None,
+                icmp_type=None,
+                port_range_from=None,
+                port_range_to=None,
+                ipv6_cidr_block=None,
+            )
+    return made
