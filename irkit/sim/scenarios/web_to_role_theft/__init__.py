@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irkit.sim.scenarios.web_to_role_theft import account, live, people
-from irkit.sim.scenarios.web_to_role_theft.attack import Attack, attack
+from irkit.sim.scenarios.web_to_role_theft.attack import attack
 from irkit.sim.scenarios.web_to_role_theft.background import background
 from irkit.sim.scenarios.web_to_role_theft.delivery import TRAIL_PREFIX, trail_files
 from irkit.sim.scenarios.web_to_role_theft.disks import data_files, data_image, root_image
@@ -25,24 +25,33 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def build(sim: Simulator, *, seed: int, at: datetime) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def build(
+    sim: Simulator, *, seed: int, at: datetime
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Plant the world in a running simulator; returns what is public, the truth, and what the intruder holds."""
     began = time.monotonic()
-    story = tell(seed=seed, at=at, account=sim.account, forensics_account=sim.forensics_account, region=sim.region)
+    story = tell(
+        seed=seed, at=at, account=sim.account, forensics_account=sim.forensics_account, region=sim.region
+    )
     intrusion, traffic = attack(story), flows(story)
     records = sorted([*background(story), *intrusion.records], key=lambda record: str(record["eventTime"]))
     sim.trail.plant(records)
     with account.unrecorded():
         people.populate(story, sim)
         account.furnish(story, sim)
-    _fill_buckets(story, intrusion, traffic, records)
+    _fill_buckets(story, traffic, records)
     _bring_up_hosts(story, sim)
-    _log.info("planted %s: %d records, %d flows, %.1f s", SCENARIO, len(records), traffic.records,
-              time.monotonic() - began)
+    _log.info(
+        "planted %s: %d records, %d flows, %.1f s",
+        SCENARIO,
+        len(records),
+        traffic.records,
+        time.monotonic() - began,
+    )
     return _public(story), truth(story, intrusion, traffic), _intruder(story)
 
 
-def _fill_buckets(story: Story, intrusion: Attack, traffic: Flows, records: list[dict[str, Any]]) -> None:
+def _fill_buckets(story: Story, traffic: Flows, records: list[dict[str, Any]]) -> None:
     # straight into moto's store: six hundred uploads by HTTP would take longer than all the rest
     from moto.s3.models import s3_backends
 
@@ -62,7 +71,10 @@ def _bring_up_hosts(story: Story, sim: Simulator) -> None:
         write_tree(data_files(story), tree)
         sim.disks.back(host.data_volume, data_image(story, host, tree / "srv" / "data", folder / "data.img"))
         sim.hosts.add(
-            host.instance, root=tree, hostname=host.hostname, init=live.init_commands(story, host),
+            host.instance,
+            root=tree,
+            hostname=host.hostname,
+            init=live.init_commands(story, host),
             console=boot_text(story, host),
         )
 

@@ -53,7 +53,11 @@ def _surveys(story: Story) -> list[tuple[str, str, dict[str, Any] | None]]:
         ("ec2:DescribeInstances", estate.region, everything),
         ("ec2:DescribeInstances", "us-west-2", everything),
         ("ec2:DescribeInstances", "eu-west-1", everything),
-        ("ec2:DescribeSnapshots", estate.region, {"ownersSet": {"items": [{"owner": "self"}]}, "filterSet": {}}),
+        (
+            "ec2:DescribeSnapshots",
+            estate.region,
+            {"ownersSet": {"items": [{"owner": "self"}]}, "filterSet": {}},
+        ),
         ("ec2:DescribeVolumes", estate.region, everything),
         ("ec2:DescribeSecurityGroups", estate.region, everything),
         ("rds:DescribeDBInstances", estate.region, None),
@@ -71,16 +75,34 @@ def _refusals(story: Story) -> list[tuple[str, str, dict[str, Any], str]]:
     user = story.intruder.planted_user
     admin_secret = f"{estate.organisation}/admin/root-database"
     return [
-        ("iam:CreateUser", "us-east-1", {"userName": "support-admin"},
-         f"arn:aws:iam::{estate.account}:user/support-admin"),
-        ("iam:AttachUserPolicy", "us-east-1",
-         {"userName": user.name, "policyArn": "arn:aws:iam::aws:policy/AdministratorAccess"}, user.arn),
-        ("secretsmanager:GetSecretValue", estate.region, {"secretId": admin_secret},
-         f"arn:aws:secretsmanager:{estate.region}:{estate.account}:secret:{admin_secret}"),
+        (
+            "iam:CreateUser",
+            "us-east-1",
+            {"userName": "support-admin"},
+            f"arn:aws:iam::{estate.account}:user/support-admin",
+        ),
+        (
+            "iam:AttachUserPolicy",
+            "us-east-1",
+            {"userName": user.name, "policyArn": "arn:aws:iam::aws:policy/AdministratorAccess"},
+            user.arn,
+        ),
+        (
+            "secretsmanager:GetSecretValue",
+            estate.region,
+            {"secretId": admin_secret},
+            f"arn:aws:secretsmanager:{estate.region}:{estate.account}:secret:{admin_secret}",
+        ),
         ("organizations:DescribeOrganization", "us-east-1", {}, "*"),
-        ("ec2:RunInstances", estate.region,
-         {"instancesSet": {"items": [{"imageId": estate.image, "minCount": 8, "maxCount": 8}]},
-          "instanceType": "c6i.16xlarge"}, f"arn:aws:ec2:{estate.region}:{estate.account}:instance/*"),
+        (
+            "ec2:RunInstances",
+            estate.region,
+            {
+                "instancesSet": {"items": [{"imageId": estate.image, "minCount": 8, "maxCount": 8}]},
+                "instanceType": "c6i.16xlarge",
+            },
+            f"arn:aws:ec2:{estate.region}:{estate.account}:instance/*",
+        ),
     ]
 
 
@@ -89,8 +111,14 @@ def _stolen_credentials(story: Story) -> list[ct.Record]:
 
     def hand(agent: str) -> ct.Actor:
         return ct.session(
-            estate.web_role, estate.account, estate.suspect.instance, intruder.stolen_key, times.key_issued,
-            intruder.api_ip, agent, delivery="1.0",
+            estate.web_role,
+            estate.account,
+            estate.suspect.instance,
+            intruder.stolen_key,
+            times.key_issued,
+            intruder.api_ip,
+            agent,
+            delivery="1.0",
         )
 
     actor = hand(intruder.api_agent)
@@ -111,27 +139,61 @@ def _stolen_credentials(story: Story) -> list[ct.Record]:
     before = times.create_key - timedelta(seconds=20)
     calls.append(ct.record(rng, actor, before, "iam:ListAccessKeys", "us-east-1", request={"userName": name}))
     created = times.create_key
-    calls.append(ct.record(
-        rng, actor, created, "iam:CreateAccessKey", "us-east-1", request={"userName": name},
-        response={"accessKey": {
-            "userName": name, "accessKeyId": intruder.planted_key, "status": "Active",
-            "createDate": f"{created:%b} {created.day}, {created.year}, "
-                          f"{created.hour % 12 or 12}:{created:%M:%S %p}",
-        }},
-    ))
-    calls.append(ct.assume_role(
-        rng, actor, times.assume, estate.export_role, estate.account, intruder.export_session, intruder.export_key,
-        estate.region, hours=1.0,
-    ))
+    calls.append(
+        ct.record(
+            rng,
+            actor,
+            created,
+            "iam:CreateAccessKey",
+            "us-east-1",
+            request={"userName": name},
+            response={
+                "accessKey": {
+                    "userName": name,
+                    "accessKeyId": intruder.planted_key,
+                    "status": "Active",
+                    "createDate": f"{created:%b} {created.day}, {created.year}, "
+                    f"{created.hour % 12 or 12}:{created:%M:%S %p}",
+                }
+            },
+        )
+    )
+    calls.append(
+        ct.assume_role(
+            rng,
+            actor,
+            times.assume,
+            estate.export_role,
+            estate.account,
+            intruder.export_session,
+            intruder.export_key,
+            estate.region,
+            hours=1.0,
+        )
+    )
     trail = f"arn:aws:cloudtrail:{estate.region}:{estate.account}:trail/{estate.trail}"
-    calls.append(ct.denied(
-        rng, actor, times.stop_trail, "cloudtrail:StopLogging", estate.region, request={"name": trail}, resource=trail,
-    ))
-    for minutes in (9, 22):
-        calls.append(ct.record(
-            rng, actor, times.stop_trail + timedelta(minutes=minutes), "cloudtrail:GetTrailStatus", estate.region,
+    calls.append(
+        ct.denied(
+            rng,
+            actor,
+            times.stop_trail,
+            "cloudtrail:StopLogging",
+            estate.region,
             request={"name": trail},
-        ))
+            resource=trail,
+        )
+    )
+    calls.extend(
+        ct.record(
+            rng,
+            actor,
+            times.stop_trail + timedelta(minutes=minutes),
+            "cloudtrail:GetTrailStatus",
+            estate.region,
+            request={"name": trail},
+        )
+        for minutes in (9, 22)
+    )
     calls.append(ct.record(rng, actor, times.last_use, "sts:GetCallerIdentity", estate.region))
     return calls
 
@@ -141,15 +203,22 @@ def _read_the_bucket(story: Story) -> tuple[list[ct.Record], int]:
 
     def hand(agent: str) -> ct.Actor:
         return ct.session(
-            estate.export_role, estate.account, intruder.export_session, intruder.export_key, times.assume,
-            intruder.api_ip, agent,
+            estate.export_role,
+            estate.account,
+            intruder.export_session,
+            intruder.export_key,
+            times.assume,
+            intruder.api_ip,
+            agent,
         )
 
     cli, sync = hand(intruder.api_agent), hand(intruder.export_agent)
     bucket, region = estate.export_bucket, estate.region
     calls = [
         ct.record(rng, cli, times.assume + timedelta(seconds=9), "sts:GetCallerIdentity", region),
-        ct.s3_object(rng, cli, times.read - timedelta(seconds=12), "s3:ListObjects", region, bucket, None, sent=41_337),
+        ct.s3_object(
+            rng, cli, times.read - timedelta(seconds=12), "s3:ListObjects", region, bucket, None, sent=41_337
+        ),
     ]
     total = 0
     span = (times.share - times.read).total_seconds() - 180
@@ -160,26 +229,42 @@ def _read_the_bucket(story: Story) -> tuple[list[ct.Record], int]:
         when = times.read + timedelta(seconds=int(span * number / intruder.objects))
         calls.append(ct.s3_object(rng, sync, when, "s3:GetObject", region, bucket, key, sent=size))
     before = times.share - timedelta(seconds=40)
-    calls.append(ct.record(
-        rng, cli, before, "ec2:DescribeSnapshots", region,
-        request={"snapshotSet": {"items": [{"snapshotId": estate.snapshot}]}, "filterSet": {}},
-    ))
-    calls.append(ct.record(
-        rng, cli, times.share, "ec2:ModifySnapshotAttribute", region,
-        request={
-            "snapshotId": estate.snapshot,
-            "createVolumePermission": {"add": {"items": [{"userId": intruder.account}]}},
-            "attributeType": "CREATE_VOLUME_PERMISSION",
-        },
-        response={"requestId": ids.uuid(rng), "_return": True},
-    ))
+    calls.append(
+        ct.record(
+            rng,
+            cli,
+            before,
+            "ec2:DescribeSnapshots",
+            region,
+            request={"snapshotSet": {"items": [{"snapshotId": estate.snapshot}]}, "filterSet": {}},
+        )
+    )
+    calls.append(
+        ct.record(
+            rng,
+            cli,
+            times.share,
+            "ec2:ModifySnapshotAttribute",
+            region,
+            request={
+                "snapshotId": estate.snapshot,
+                "createVolumePermission": {"add": {"items": [{"userId": intruder.account}]}},
+                "attributeType": "CREATE_VOLUME_PERMISSION",
+            },
+            response={"requestId": ids.uuid(rng), "_return": True},
+        )
+    )
     return calls, total
 
 
 def _persistence(story: Story) -> list[ct.Record]:
     rng, estate, intruder, times = story.rng("later"), story.estate, story.intruder, story.times
     actor = ct.user(
-        intruder.planted_user, estate.account, intruder.later_ip, intruder.later_agent, key=intruder.planted_key
+        intruder.planted_user,
+        estate.account,
+        intruder.later_ip,
+        intruder.later_agent,
+        key=intruder.planted_key,
     )
     when = times.later
     calls = []

@@ -17,7 +17,18 @@ from irkit.sim.scenarios.web_to_role_theft.story import Role, User
 
 Record = dict[str, Any]
 
-_READING = ("Get", "List", "Describe", "Head", "Lookup", "AssumeRole", "Decrypt", "Batch", "Filter", "Simulate")
+_READING = (
+    "Get",
+    "List",
+    "Describe",
+    "Head",
+    "Lookup",
+    "AssumeRole",
+    "Decrypt",
+    "Batch",
+    "Filter",
+    "Simulate",
+)
 _OPAQUE = "IQoJb3JpZ2luX2VjE"
 
 
@@ -47,8 +58,18 @@ def user(owner: User, account: str, ip: str, agent: str, *, key: str | None = No
 
 
 def session(
-    role: Role, account: str, name: str, key: str, created: datetime, ip: str, agent: str, *,
-    mfa: bool = False, delivery: str | None = None, endpoint: str | None = None, invoked_by: str | None = None,
+    role: Role,
+    account: str,
+    name: str,
+    key: str,
+    created: datetime,
+    ip: str,
+    agent: str,
+    *,
+    mfa: bool = False,
+    delivery: str | None = None,
+    endpoint: str | None = None,
+    invoked_by: str | None = None,
 ) -> Actor:
     """A session of `role`; `delivery` is the IMDS version (`1.0`, `2.0`) for credentials of an instance."""
     context: dict[str, Any] = {
@@ -87,10 +108,20 @@ def session_arn(role: Role, account: str, name: str) -> str:
 
 
 def record(
-    rng: Random, actor: Actor, when: datetime, call: str, region: str, *,
-    request: dict[str, Any] | None = None, response: dict[str, Any] | None = None,
-    error: str | None = None, message: str | None = None, extra: dict[str, Any] | None = None,
-    resources: list[dict[str, str]] | None = None, data: bool = False, kind: str = "AwsApiCall",
+    rng: Random,
+    actor: Actor,
+    when: datetime,
+    call: str,
+    region: str,
+    *,
+    request: dict[str, Any] | None = None,
+    response: dict[str, Any] | None = None,
+    error: str | None = None,
+    message: str | None = None,
+    extra: dict[str, Any] | None = None,
+    resources: list[dict[str, str]] | None = None,
+    data: bool = False,
+    kind: str = "AwsApiCall",
 ) -> Record:
     """The record of `call` (`iam:CreateAccessKey`) by `actor` at `when`."""
     source, _, name = call.partition(":")
@@ -128,14 +159,22 @@ def record(
         entry["tlsDetails"] = {
             "tlsVersion": "TLSv1.3",
             "cipherSuite": "TLS_AES_128_GCM_SHA256",
-            "clientProvidedHostHeader": f"{source}.{region}.amazonaws.com" if local else f"{source}.amazonaws.com",
+            "clientProvidedHostHeader": f"{source}.{region}.amazonaws.com"
+            if local
+            else f"{source}.amazonaws.com",
         }
     return entry
 
 
 def denied(
-    rng: Random, actor: Actor, when: datetime, call: str, region: str, *,
-    request: dict[str, Any] | None = None, resource: str = "*",
+    rng: Random,
+    actor: Actor,
+    when: datetime,
+    call: str,
+    region: str,
+    *,
+    request: dict[str, Any] | None = None,
+    resource: str = "*",
 ) -> Record:
     """A call that IAM refused; EC2 words it differently from the rest."""
     source = call.partition(":")[0]
@@ -149,19 +188,33 @@ def denied(
         )
     else:
         error = "AccessDeniedException" if source == "organizations" else "AccessDenied"
-        message = f"User: {who} is not authorized to perform: {call} on resource: {resource} {why} {call} action"
+        message = (
+            f"User: {who} is not authorized to perform: {call} on resource: {resource} {why} {call} action"
+        )
     return record(rng, actor, when, call, region, request=request, error=error, message=message)
 
 
 def assume_role(
-    rng: Random, actor: Actor, when: datetime, role: Role, account: str, name: str, key: str, region: str, *,
+    rng: Random,
+    actor: Actor,
+    when: datetime,
+    role: Role,
+    account: str,
+    name: str,
+    key: str,
+    region: str,
+    *,
     hours: float = 1.0,
 ) -> Record:
     """The record that issues the session key `key`: what role-chain lineage is made from."""
     expires = when + timedelta(hours=hours)
     hour = expires.hour % 12 or 12
     return record(
-        rng, actor, when, "sts:AssumeRole", region,
+        rng,
+        actor,
+        when,
+        "sts:AssumeRole",
+        region,
         request={"roleArn": role.arn, "roleSessionName": name, "durationSeconds": int(hours * 3600)},
         response={
             "credentials": {
@@ -179,8 +232,17 @@ def assume_role(
 
 
 def s3_object(
-    rng: Random, actor: Actor, when: datetime, call: str, region: str, bucket: str, key: str | None, *,
-    sent: int = 0, received: int = 0, error: str | None = None,
+    rng: Random,
+    actor: Actor,
+    when: datetime,
+    call: str,
+    region: str,
+    bucket: str,
+    key: str | None,
+    *,
+    sent: int = 0,
+    received: int = 0,
+    error: str | None = None,
 ) -> Record:
     """An S3 data event; `sent` bytes left the bucket, `received` came in. `key` None is a listing."""
     request = {"bucketName": bucket, "Host": f"{bucket}.s3.{region}.amazonaws.com"}
@@ -192,7 +254,15 @@ def s3_object(
         request["key"] = key
         resources.append({"type": "AWS::S3::Object", "ARN": f"arn:aws:s3:::{bucket}/{key}"})
     return record(
-        rng, actor, when, call, region, request=request, resources=resources, data=True, error=error,
+        rng,
+        actor,
+        when,
+        call,
+        region,
+        request=request,
+        resources=resources,
+        data=True,
+        error=error,
         message="Access Denied" if error else None,
         extra={
             "SignatureVersion": "SigV4",

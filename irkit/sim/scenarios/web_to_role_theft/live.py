@@ -34,16 +34,18 @@ os.execv(exe, [shown, "3650d"])
 def init_commands(story: Story, host: Host) -> list[str]:
     """Shell commands that bring the host to life, in order; processes that stay end in `&`."""
     near = host.private_ip
-    # a dummy device needs a kernel module, a veth pair does for a route that leads nowhere
+    gateway = f"{near.rpartition('.')[0]}.1"
     commands = [
+        # a dummy device needs a kernel module, a veth pair does for a route that leads nowhere
         "ip link add eth0 type dummy || ip link add eth0 type veth peer name ens5",
-        f"ip link set ens5 up; ip link set eth0 up; ip addr add {near}/24 dev eth0; "
-        f"ip addr add {host.second_ip}/24 dev eth0; ip route add default via {near.rpartition('.')[0]}.1",
+        "ip link set ens5 up; ip link set eth0 up",
+        f"ip addr add {near}/24 dev eth0; ip addr add {host.second_ip}/24 dev eth0",
+        f"ip route add default via {gateway}",
     ]
-    for daemon, port in (("/usr/sbin/httpd", WEB_PORT), ("/usr/sbin/sshd", 22)):
-        commands.append(f"python3 -c {shlex.quote(_LISTEN)} {daemon} {port} &")
-    for daemon in ("/usr/bin/amazon-ssm-agent", "/usr/sbin/crond", "/usr/sbin/chronyd"):
-        commands.append(f"exec {daemon} 3650d &")
+    listening = (("/usr/sbin/httpd", WEB_PORT), ("/usr/sbin/sshd", 22))
+    commands += [f"python3 -c {shlex.quote(_LISTEN)} {daemon} {port} &" for daemon, port in listening]
+    idle = ("/usr/bin/amazon-ssm-agent", "/usr/sbin/crond", "/usr/sbin/chronyd")
+    commands += [f"exec {daemon} 3650d &" for daemon in idle]
     if host is story.estate.suspect:
         commands += _miner(story, host)
     return commands
@@ -52,13 +54,14 @@ def init_commands(story: Story, host: Host) -> list[str]:
 def _miner(story: Story, host: Host) -> list[str]:
     intruder = story.intruder
     path, folder = shlex.quote(intruder.miner), shlex.quote(intruder.miner_dir)
-    shown = f"{intruder.miner} -o stratum+tcp://{intruder.pool_ip}:{intruder.pool_port} -u {intruder.wallet} --retry-pause"
-    arguments = shlex.join([intruder.miner, host.private_ip, intruder.pool_ip, str(intruder.pool_port), shown])
+    pool = f"{intruder.pool_ip}:{intruder.pool_port}"
+    shown = f"{intruder.miner} -o stratum+tcp://{pool} -u {intruder.wallet} --retry-pause"
+    arguments = [intruder.miner, host.private_ip, intruder.pool_ip, str(intruder.pool_port), shown]
     stamp = int(story.times.miner.timestamp())
+    # the binary may go only once it runs; python's own start takes a moment on a busy machine
+    running = f"ls -l /proc/[0-9]*/exe 2>/dev/null | grep -q {path}"
     return [
         f"mkdir -p {folder}; cp /usr/bin/sleep {path}; chmod 700 {path}",
-        f"python3 -c {shlex.quote(_CONNECT)} {arguments} &",
-        # the binary may go only once it runs; python's own start takes a moment on a busy machine
-        f"for n in $(seq 100); do ls -l /proc/[0-9]*/exe 2>/dev/null | grep -q {path} && break; sleep 0.05; done; "
-        f"rm -f {path}; touch -d @{stamp} {folder}",
+        f"python3 -c {shlex.quote(_CONNECT)} {shlex.join(arguments)} &",
+        f"for n in $(seq 100); do {running} && break; sleep 0.05; done; rm -f {path}; touch -d @{stamp} {folder}",
     ]

@@ -25,7 +25,9 @@ def populate(story: Story, sim: Simulator) -> None:
     for role, trusted, allowed in _roles(story):
         path = role.arn.partition(":role")[2].removesuffix(role.name)
         iam.create_role(RoleName=role.name, Path=path, AssumeRolePolicyDocument=_document(_trust(trusted)))
-        iam.put_role_policy(RoleName=role.name, PolicyName=f"{role.name}-access", PolicyDocument=_document(allowed))
+        iam.put_role_policy(
+            RoleName=role.name, PolicyName=f"{role.name}-access", PolicyDocument=_document(allowed)
+        )
     iam.create_instance_profile(InstanceProfileName=estate.web_role.name)
     iam.add_role_to_instance_profile(InstanceProfileName=estate.web_role.name, RoleName=estate.web_role.name)
     for user in estate.users:
@@ -35,7 +37,9 @@ def populate(story: Story, sim: Simulator) -> None:
     _date(story)
     _sessions(story)
     # whichever account the responder's own user lives in, both roles can be assumed from there
-    trusted = {"AWS": [f"arn:aws:iam::{number}:root" for number in (estate.account, estate.forensics_account)]}
+    trusted = {
+        "AWS": [f"arn:aws:iam::{number}:root" for number in (estate.account, estate.forensics_account)]
+    }
     _responder_role(session, RESPONDER_ROLE, trusted)
     _responder_role(sim.session(estate.forensics_account), FORENSICS_ROLE, trusted)
 
@@ -57,17 +61,49 @@ def _roles(story: Story) -> list[tuple[Role, dict[str, Any], dict[str, Any]]]:
     exports = [f"arn:aws:s3:::{estate.export_bucket}", f"arn:aws:s3:::{estate.export_bucket}/*"]
     return [
         # the over-broad grants that the intruder lives on: reading everything, and keys for any user
-        (estate.web_role, {"Service": "ec2.amazonaws.com"}, _allow(
-            ["ssm:*", "ssmmessages:*", "ec2messages:*", "s3:Get*", "s3:List*", "ec2:Describe*", "iam:Get*", "iam:List*",
-             "iam:CreateAccessKey", "secretsmanager:ListSecrets", "rds:Describe*", "lambda:List*", "guardduty:List*",
-             "cloudtrail:Describe*", "cloudtrail:Get*", "sts:AssumeRole"])),
-        (estate.export_role, {"AWS": [estate.job_role.arn, estate.web_role.arn]}, _allow(
-            ["s3:GetObject", "s3:ListBucket"], exports, extra=_statement(
-                ["ec2:DescribeSnapshots", "ec2:ModifySnapshotAttribute"], ["*"]))),
-        (estate.ci_role, {"AWS": [estate.users[4].arn]}, _allow(
-            ["ecr:*", "codebuild:*", "cloudformation:*", "s3:PutObject", "autoscaling:Describe*"])),
-        (estate.backup_role, {"Service": "backup.amazonaws.com"}, _allow(
-            ["ec2:CreateSnapshot", "ec2:ModifySnapshotAttribute", "ec2:Describe*"])),
+        (
+            estate.web_role,
+            {"Service": "ec2.amazonaws.com"},
+            _allow(
+                [
+                    "ssm:*",
+                    "ssmmessages:*",
+                    "ec2messages:*",
+                    "s3:Get*",
+                    "s3:List*",
+                    "ec2:Describe*",
+                    "iam:Get*",
+                    "iam:List*",
+                    "iam:CreateAccessKey",
+                    "secretsmanager:ListSecrets",
+                    "rds:Describe*",
+                    "lambda:List*",
+                    "guardduty:List*",
+                    "cloudtrail:Describe*",
+                    "cloudtrail:Get*",
+                    "sts:AssumeRole",
+                ]
+            ),
+        ),
+        (
+            estate.export_role,
+            {"AWS": [estate.job_role.arn, estate.web_role.arn]},
+            _allow(
+                ["s3:GetObject", "s3:ListBucket"],
+                exports,
+                extra=_statement(["ec2:DescribeSnapshots", "ec2:ModifySnapshotAttribute"], ["*"]),
+            ),
+        ),
+        (
+            estate.ci_role,
+            {"AWS": [estate.users[4].arn]},
+            _allow(["ecr:*", "codebuild:*", "cloudformation:*", "s3:PutObject", "autoscaling:Describe*"]),
+        ),
+        (
+            estate.backup_role,
+            {"Service": "backup.amazonaws.com"},
+            _allow(["ec2:CreateSnapshot", "ec2:ModifySnapshotAttribute", "ec2:Describe*"]),
+        ),
         (estate.job_role, {"Service": "lambda.amazonaws.com"}, _allow(["s3:*", "sts:AssumeRole"])),
         (estate.admin_role, {"Federated": f"arn:aws:iam::{estate.account}:saml-provider/sso"}, _allow(["*"])),
     ]
@@ -86,7 +122,10 @@ def _allow(
 
 def _trust(principal: dict[str, Any], actions: list[str] | None = None) -> dict[str, Any]:
     action: Any = actions or ("sts:AssumeRoleWithSAML" if "Federated" in principal else "sts:AssumeRole")
-    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": principal, "Action": action}]}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": principal, "Action": action}],
+    }
 
 
 def _document(policy: dict[str, Any]) -> str:
@@ -108,7 +147,13 @@ def _date(story: Story) -> None:
         made_user = backend.get_user(user.name)
         made_user.id, made_user.create_date = user.unique_id, _naive(founded)
         _key(backend, user.name, user.key, ids.secret_key(rng), founded + timedelta(days=90))
-    _key(backend, intruder.planted_user.name, intruder.planted_key, intruder.planted_secret, story.times.create_key)
+    _key(
+        backend,
+        intruder.planted_user.name,
+        intruder.planted_key,
+        intruder.planted_secret,
+        story.times.create_key,
+    )
 
 
 def _key(backend: Any, user: str, key: str, secret: str, created: datetime) -> None:
@@ -124,16 +169,23 @@ def _sessions(story: Story) -> None:
     from moto.sts.models import AssumedRole, sts_backends
 
     estate, intruder, times = story.estate, story.intruder, story.times
+    make_key: Any = AccessKey
     rng = story.rng("sessions")
     for role, name, key, issued, hours in (
         (estate.web_role, estate.suspect.instance, intruder.stolen_key, times.key_issued, 6),
         (estate.export_role, intruder.export_session, intruder.export_key, times.assume, 1),
     ):
-        credentials = AccessKey(user_name=None, prefix="ASIA", account_id=estate.account)
+        credentials: Any = make_key(user_name=None, prefix="ASIA", account_id=estate.account)
         credentials.access_key_id, credentials.secret_access_key = key, ids.secret_key(rng)
         session: Any = AssumedRole(
-            account_id=estate.account, region_name=estate.region, access_key=credentials, role_session_name=name,
-            role_arn=role.arn, policy="", duration=hours * 3600, external_id="",
+            account_id=estate.account,
+            region_name=estate.region,
+            access_key=credentials,
+            role_session_name=name,
+            role_arn=role.arn,
+            policy="",
+            duration=hours * 3600,
+            external_id="",
         )
         session.issued_at = issued
         session.expiration = _naive(issued + timedelta(hours=hours))

@@ -12,16 +12,42 @@ from random import Random
 
 from irkit.sim.scenarios.web_to_role_theft import ids
 
-ORGANISATIONS = ("harbor", "juniper", "quarry", "lantern", "orchard", "saffron", "tundra", "walnut", "cobalt", "meadow")
-GIVEN = ("anika", "bruno", "carla", "dmitri", "elena", "farid", "greta", "hugo", "ines", "jonas", "kira", "luca")
+ORGANISATIONS = (
+    "harbor",
+    "juniper",
+    "quarry",
+    "lantern",
+    "orchard",
+    "saffron",
+    "tundra",
+    "walnut",
+    "cobalt",
+    "meadow",
+)
+GIVEN = (
+    "anika",
+    "bruno",
+    "carla",
+    "dmitri",
+    "elena",
+    "farid",
+    "greta",
+    "hugo",
+    "ines",
+    "jonas",
+    "kira",
+    "luca",
+)
 FAMILY = ("moreno", "rao", "lindqvist", "okafor", "petrov", "tanaka", "weber", "silva", "novak", "haddad")
 PURPOSES = ("reporting", "backup", "billing", "mailer", "metrics", "search", "ledger", "archive")
 DISGUISES = ("kworkerds", "dbusd-x", "udevmon", "netctld", "rsyncdx", "irqtune", "cpufreqd", "lvmpoll")
 SHELLS = ("thumb", "cache", "lang", "resize", "sitemap", "captcha", "avatar", "font")
-POOL_PORTS = (3333, 4444, 5555, 7777, 14444, 45700)
+POOL_PORTS = (3333, 4444, 5555, 7777, 9999, 14444)
 
 WEB_PORT = 80
 OFFICE = ("192.0.2.10", "192.0.2.11")
+OTHER_REGIONS = ("us-west-2", "eu-west-1")
+SDK_AGENT = "Boto3/1.35.20 md/Botocore#1.35.20 ua/2.0 os/linux#6.1.109 md/arch#x86_64 lang/python#3.9.16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,11 +203,15 @@ class Story:
 
     def rng(self, part: str) -> Random:
         """A generator for one part of the world, so that no part's draws shift another's."""
-        return Random(f"web-to-role-theft/{self.seed}/{part}")  # noqa: S311  # nosec B311 - a simulation
+        return Random(f"web-to-role-theft/{self.seed}/{part}")  # nosec B311 - a simulation
 
 
 def tell(
-    *, seed: int, at: datetime, account: str = "111122223333", forensics_account: str = "444455556666",
+    *,
+    seed: int,
+    at: datetime,
+    account: str = "111122223333",
+    forensics_account: str = "444455556666",
     region: str = "us-east-1",
 ) -> Story:
     """The story of `seed`, ending at `at` (aware; taken in UTC, to the second)."""
@@ -189,14 +219,16 @@ def tell(
 
     if at.tzinfo is None:
         raise ValueError("`at` must be an aware datetime")
-    rng = Random(f"web-to-role-theft/{seed}/story")  # noqa: S311  # nosec B311 - a simulation
+    rng = Random(f"web-to-role-theft/{seed}/story")  # nosec B311 - a simulation
     estate = _estate(rng, account, forensics_account, region)
     intruder = _intruder(rng, seed, estate)
     return Story(seed=seed, estate=estate, intruder=intruder, times=_times(rng, at.astimezone(UTC)))
 
 
 def _role(rng: Random, account: str, name: str, path: str = "") -> Role:
-    return Role(name=name, unique_id=ids.unique_id(rng, "AROA"), arn=f"arn:aws:iam::{account}:role/{path}{name}")
+    return Role(
+        name=name, unique_id=ids.unique_id(rng, "AROA"), arn=f"arn:aws:iam::{account}:role/{path}{name}"
+    )
 
 
 def _user(rng: Random, account: str, name: str) -> User:
@@ -255,8 +287,12 @@ def _estate(rng: Random, account: str, forensics_account: str, region: str) -> E
         ci_role=_role(rng, account, f"{org}-ci-deploy"),
         backup_role=_role(rng, account, f"{org}-backup"),
         job_role=_role(rng, account, f"{org}-nightly-jobs"),
-        admin_role=_role(rng, account, f"AWSReservedSSO_AdministratorAccess_{rng.getrandbits(64):016x}",
-                         "aws-reserved/sso.amazonaws.com/"),
+        admin_role=_role(
+            rng,
+            account,
+            f"AWSReservedSSO_AdministratorAccess_{rng.getrandbits(64):016x}",
+            "aws-reserved/sso.amazonaws.com/",
+        ),
         users=tuple(_user(rng, account, name) for name in names),
         trail=f"{org}-trail",
         trail_bucket=f"{org}-cloudtrail-{mark}",
@@ -271,7 +307,9 @@ def _estate(rng: Random, account: str, forensics_account: str, region: str) -> E
         secret=f"{org}/web/database",
         topic=f"{org}-incident-response",
         fleet=f"{org}-web",
-        endpoints=tuple((name, ids.resource_id(rng, "vpce")) for name in ("s3", "ssm", "ssmmessages", "ec2messages")),
+        endpoints=tuple(
+            (name, ids.resource_id(rng, "vpce")) for name in ("s3", "ssm", "ssmmessages", "ec2messages")
+        ),
         endpoint_group=ids.resource_id(rng, "sg"),
     )
 

@@ -1,4 +1,4 @@
-"""What an investigation of this world must find, and in which evidence: the yardstick, never an input of the analysis."""
+"""What an investigation of this world must find, and in which evidence: a yardstick, never an input."""
 
 from __future__ import annotations
 
@@ -34,31 +34,82 @@ def _trail_facts(story: Story, attack: Attack) -> list[dict[str, str]]:
     web = session_arn(estate.web_role, estate.account, estate.suspect.instance)
     export = session_arn(estate.export_role, estate.account, intruder.export_session)
     told = (
-        ("api-address", "address", intruder.api_ip, "The stolen role credentials were used from this outside address."),
+        (
+            "api-address",
+            "address",
+            intruder.api_ip,
+            "The stolen role credentials were used from this outside address.",
+        ),
         ("later-address", "address", intruder.later_ip, "The planted access key was used from this address."),
-        ("stolen-key", "access_key", intruder.stolen_key, "Role credentials of the instance, used from outside."),
-        ("export-key", "access_key", intruder.export_key, "Credentials issued to the intruder for the second role."),
-        ("planted-key", "access_key", intruder.planted_key, "A long-lived access key that the intruder created."),
+        (
+            "stolen-key",
+            "access_key",
+            intruder.stolen_key,
+            "Role credentials of the instance, used from outside.",
+        ),
+        (
+            "export-key",
+            "access_key",
+            intruder.export_key,
+            "Credentials issued to the intruder for the second role.",
+        ),
+        (
+            "planted-key",
+            "access_key",
+            intruder.planted_key,
+            "A long-lived access key that the intruder created.",
+        ),
         ("web-role", "principal", estate.web_role.arn, "The role whose credentials were stolen."),
         ("export-role", "principal", estate.export_role.arn, "The second role that the intruder assumed."),
         ("web-session", "session", web, "The instance's role session, held by the intruder as well."),
         ("export-session", "session", export, "The intruder's session of the second role."),
-        ("planted-user", "user", intruder.planted_user.name, "The user that the intruder created an access key for."),
+        (
+            "planted-user",
+            "user",
+            intruder.planted_user.name,
+            "The user that the intruder created an access key for.",
+        ),
         ("key-created", "api_call", "iam:CreateAccessKey", "The intruder made itself a way back in."),
         ("role-assumed", "api_call", "sts:AssumeRole", "The intruder moved on to a second role."),
         ("snapshot-shared", "api_call", "ec2:ModifySnapshotAttribute", "The intruder shared a snapshot."),
-        ("account-read", "api_call", "iam:GetAccountAuthorizationDetails", "The intruder listed all permissions."),
+        (
+            "account-read",
+            "api_call",
+            "iam:GetAccountAuthorizationDetails",
+            "The intruder listed all permissions.",
+        ),
         ("bucket", "bucket", estate.export_bucket, "The bucket that the intruder read."),
         ("objects", "object_count", str(attack.objects), "How many objects the intruder downloaded."),
-        ("bytes-read", "bytes_read", str(attack.bytes_read), "How many bytes of objects the intruder downloaded."),
+        (
+            "bytes-read",
+            "bytes_read",
+            str(attack.bytes_read),
+            "How many bytes of objects the intruder downloaded.",
+        ),
         ("snapshot", "snapshot", estate.snapshot, "The database snapshot that was shared."),
         ("outside-account", "account", intruder.account, "The account that the snapshot was shared with."),
-        ("first-use", "time_first_use", ids.iso(times.first_use), "First use of the stolen credentials from outside."),
-        ("last-use", "time_last_use", ids.iso(times.last_use), "Last use of the stolen credentials from outside."),
+        (
+            "first-use",
+            "time_first_use",
+            ids.iso(times.first_use),
+            "First use of the stolen credentials from outside.",
+        ),
+        (
+            "last-use",
+            "time_last_use",
+            ids.iso(times.last_use),
+            "Last use of the stolen credentials from outside.",
+        ),
     )
     facts = [_fact(name, kind, value, "cloudtrail", what) for name, kind, value, what in told]
     facts += [
-        _fact(f"denied-{call.replace(':', '-')}", "denied_call", call, "cloudtrail", f"{call} was tried and refused.")
+        _fact(
+            f"denied-{call.replace(':', '-')}",
+            "denied_call",
+            call,
+            "cloudtrail",
+            f"{call} was tried and refused.",
+        )
         for call in attack.denied
     ]
     return facts
@@ -68,9 +119,27 @@ def _flow_facts(story: Story, flows: Flows) -> list[dict[str, str]]:
     intruder = story.intruder
     return [
         _fact("exfil-address", "address", intruder.exfil_ip, "flow", "The server sent data to this address."),
-        _fact("bytes-exfil", "bytes_out", str(flows.exfil_bytes), "flow", "Bytes sent to the exfiltration address."),
-        _fact("bytes-pool", "bytes_out", str(flows.pool_bytes), "flow", "Bytes sent to the mining pool's address."),
-        _fact("pool", "pool", f"{intruder.pool_ip}:{intruder.pool_port}", "flow", "The pool that the miner talks to."),
+        _fact(
+            "bytes-exfil",
+            "bytes_out",
+            str(flows.exfil_bytes),
+            "flow",
+            "Bytes sent to the exfiltration address.",
+        ),
+        _fact(
+            "bytes-pool",
+            "bytes_out",
+            str(flows.pool_bytes),
+            "flow",
+            "Bytes sent to the mining pool's address.",
+        ),
+        _fact(
+            "pool",
+            "pool",
+            f"{intruder.pool_ip}:{intruder.pool_port}",
+            "flow",
+            "The pool that the miner talks to.",
+        ),
     ]
 
 
@@ -96,7 +165,9 @@ def _hostile(story: Story) -> list[dict[str, str]]:
         _fact(f"agent-{number}", "hostile", agent, "cloudtrail", "A user agent of the intruder's calls.")
         for number, agent in enumerate(intruder.hostile_agents)
     ]
-    found.append(_fact("file-name", "hostile", intruder.hostile_file, "host", "A file name with newline and quotes."))
+    found.append(
+        _fact("file-name", "hostile", intruder.hostile_file, "host", "A file name with newline and quotes.")
+    )
     found.append(_fact("tag", "hostile", hostile_tag(story), "metadata", "A tag value of the instance."))
     return found
 
