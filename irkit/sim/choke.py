@@ -226,6 +226,8 @@ def _note(
     caller: callers.Caller,
     parsed: dict[str, Any] | None = None,
 ) -> None:
+    if not here.recording:
+        return
     now = datetime.now(UTC)
     status = int(status)
     request_id = str(headers.get("x-amzn-requestid") or headers.get("x-amzn-RequestId") or uuid.uuid4())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def answer(simulator: Simulator, environ: dict[str, Any]) -> tuple[int, bytes]:
     method = str(environ["REQUEST_METHOD"])
     try:
         if (method, path) == ("GET", "health"):
-            return _json({"status": "ready", "world": simulator.world_id})
+            return _json({"status": "ready", "world": simulator.world_id, "pid": os.getpid()})
         if (method, path) == ("GET", "world"):
             return _json(_world(simulator))
         if (method, path) == ("GET", "calls"):

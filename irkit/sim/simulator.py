@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -202,7 +202,28 @@ class Simulator:
             region_name=self.region,
         )
 
+    @contextlib.contextmanager
+    def backstage(self) -> Iterator[None]:
+        """While it lasts, calls leave no trace: not in the trail, not in `calls()`. For planting a scenario."""
+        before, self._world.recording = self._world.recording, False
+        try:
+            yield
+        finally:
+            self._world.recording = before
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last API call."""
+        return datetime.now(UTC).timestamp() - self._world.last_call
+
     def _furnish(self) -> None:
+        from irkit.sim.delivery import Delivery
+
+        delivery = Delivery(self._world)
+        self._world.delivery = delivery
+        self._world.trail.deliverer = delivery.flush
+        delivery.start()
+        self._cleanup.append(delivery.stop)
         for account in (self.account, self.forensics_account):
             self._keys[account] = _responder_key(account)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,7 +41,7 @@ class Trail:
         self._undelivered: list[dict[str, Any]] = []
         self._cursors: dict[str, tuple[list[dict[str, Any]], int]] = {}
         self._lock = threading.RLock()
-        self._deliver: Any = None
+        self.deliverer: Callable[[], list[str]] | None = None
 
     def plant(self, records: Iterable[Mapping[str, Any]], *, deliver: bool = False) -> int:
         """Take history into Event History; returns how many. With `deliver` it also goes to the bucket later."""
@@ -71,7 +71,7 @@ class Trail:
 
     def deliver(self) -> list[str]:
         """Write what waits to the buckets of the trails that log, now; returns the keys written."""
-        return list(self._deliver(self)) if self._deliver else []
+        return self.deliverer() if self.deliverer is not None else []
 
     def history(
         self,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from irkit.sim.delivery import Delivery
     from irkit.sim.disks import Disks
     from irkit.sim.faults import Faults
     from irkit.sim.host import Hosts
@@ -70,6 +71,8 @@ class World:
     calls: list[Call] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     last_call: float = 0.0
+    recording: bool = True
+    delivery: Delivery | None = None
 
 
 _active: World | None = None

@@ -42,6 +42,14 @@ def lookup_events(self: Any) -> ActionResult:
     return ActionResult(answer)
 
 
+@adds(CloudTrailResponse)
+def list_public_keys(self: Any) -> ActionResult:
+    """The public key that digest files are signed with."""
+    delivery = world.current().delivery
+    start, end = _moment(self._get_param("StartTime")), _moment(self._get_param("EndTime"))
+    return ActionResult({"PublicKeyList": delivery.public_keys(start, end) if delivery is not None else []})
+
+
 def _moment(value: Any) -> datetime | None:
     if value is None or isinstance(value, datetime):
         return value

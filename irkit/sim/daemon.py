@@ -1,0 +1,219 @@
+"""The simulator as a background process: `up`, `status`, `down`.
+
+The daemon is its own session, so it outlives whoever started it, however that ends; it goes by itself when nobody has
+called it for a while, and takes its hosts with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from irkit.errors import IrkitError, StorageError
+
+STATE_FILE = "sim.json"
+LOG_FILE = "sim.log"
+START_SECONDS = 90.0
+DEFAULT_SCENARIO = "web-to-role-theft"
+DEFAULT_IDLE_MINUTES = 120.0
+_started: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Up:
+    """A running simulator, as `sim.json` describes it."""
+
+    pid: int
+    endpoint: str
+    world: str
+    scenario: str
+    seed: int
+    started: str
+    workdir: str
+    env: dict[str, str]
+    public: dict[str, Any]
+
+    @property
+    def instance_id(self) -> str | None:
+        """The suspect instance of the scenario."""
+        found = self.public.get("instance_id")
+        return str(found) if found else None
+
+
+def up(
+    state_dir: Path,
+    *,
+    scenario: str = DEFAULT_SCENARIO,
+    seed: int = 7,
+    at: datetime | None = None,
+    port: int = 0,
+    idle_minutes: float = DEFAULT_IDLE_MINUTES,
+) -> Up:
+    """Start a simulator in the background, or return the one that already runs from `state_dir`.
+
+    Returns when it answers. Raises `IrkitError` with the end of its log when it does not come up.
+    """
+    running = status(state_dir)
+    if running is not None:
+        return running
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        (state_dir / STATE_FILE).unlink(missing_ok=True)
+        log = (state_dir / LOG_FILE).open("wb")
+    except OSError as error:
+        raise StorageError(f"the simulator's folder {state_dir} cannot be written", hint=str(error)) from error
+    command = [sys.executable, "-m", "irkit.sim.daemon", "--state-dir", str(state_dir.resolve())]
+    command += ["--scenario", scenario, "--seed", str(seed), "--port", str(port), "--idle-minutes", str(idle_minutes)]
+    if at is not None:
+        command += ["--at", at.astimezone(UTC).isoformat()]
+    with log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/", env=_environment()
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        found = status(state_dir)
+        if found is not None:
+            _started[found.pid] = process
+            return found
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    if process.poll() is None:
+        process.terminate()
+        process.wait(timeout=10)
+    raise IrkitError("the simulator did not start", hint=_last_words(state_dir))
+
+
+def status(state_dir: Path) -> Up | None:
+    """The simulator that runs from `state_dir`; None when there is none, or it does not answer."""
+    try:
+        read = json.loads((state_dir / STATE_FILE).read_text())
+        found = Up(**read)
+    except (OSError, ValueError, TypeError):
+        return None
+    try:
+        with urllib.request.urlopen(f"{found.endpoint}/irkit-sim/health", timeout=10) as answer:  # noqa: S310 - our own
+            healthy = json.load(answer)
+    except (OSError, ValueError):
+        return None
+    return found if healthy.get("world") == found.world and healthy.get("pid") == found.pid else None
+
+
+def down(state_dir: Path, *, wait_seconds: float = 20.0) -> bool:
+    """Stop the simulator that runs from `state_dir`; False when none did."""
+    running = status(state_dir)
+    if running is None:
+        (state_dir / STATE_FILE).unlink(missing_ok=True)
+        return False
+    os.kill(running.pid, signal.SIGTERM)
+    deadline = time.monotonic() + wait_seconds
+    while time.monotonic() < deadline and (state_dir / STATE_FILE).exists():
+        time.sleep(0.05)
+    if (state_dir / STATE_FILE).exists():
+        os.kill(running.pid, signal.SIGKILL)
+        (state_dir / STATE_FILE).unlink(missing_ok=True)
+    child = _started.pop(running.pid, None)
+    if child is not None:
+        child.wait(timeout=wait_seconds)  # ours to reap
+    return True
+
+
+def _environment() -> dict[str, str]:
+    """The caller's environment without what would point the daemon's own clients elsewhere."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and k != "IRKIT_SIMULATED"}
+    root = str(Path(__file__).resolve().parents[2])
+    kept["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [kept.get("PYTHONPATH")])])
+    return kept
+
+
+def _last_words(state_dir: Path) -> str:
+    try:
+        lines = (state_dir / LOG_FILE).read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return f"{' / '.join(lines[-3:]) or 'its log is empty'} (see {state_dir / LOG_FILE})"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the simulator in the foreground until it is told to stop or has been idle for too long."""
+    parser = argparse.ArgumentParser(prog="python -m irkit.sim.daemon")
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--scenario", default=DEFAULT_SCENARIO)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--at", type=datetime.fromisoformat, default=None)
+    parser.add_argument("--idle-minutes", type=float, default=DEFAULT_IDLE_MINUTES)
+    asked = parser.parse_args(arguments)
+    _serve(asked)
+    return 0
+
+
+def _serve(asked: argparse.Namespace) -> None:
+    from irkit.sim.simulator import Simulator
+
+    told: list[int] = []
+
+    def tell(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, tell)
+    state_dir: Path = asked.state_dir
+    workdir = state_dir / "world"
+    with Simulator.start(workdir=workdir, seed=asked.seed, port=asked.port) as simulator:
+        public = _plant(simulator, asked, workdir)
+        described = Up(
+            pid=os.getpid(),
+            endpoint=simulator.endpoint,
+            world=simulator.world_id,
+            scenario=asked.scenario,
+            seed=asked.seed,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            workdir=str(workdir),
+            env=simulator.env(),
+            public=public,
+        )
+        state = state_dir / STATE_FILE
+        _write(state, asdict(described), private=True)
+        try:
+            while not told and simulator.idle_seconds < asked.idle_minutes * 60 and state.exists():
+                time.sleep(0.1)
+        finally:
+            simulator.trail.deliver()
+    state.unlink(missing_ok=True)
+
+
+def _plant(simulator: Any, asked: argparse.Namespace, workdir: Path) -> dict[str, Any]:
+    if asked.scenario == "empty":
+        return {}
+    from irkit.sim import scenarios
+
+    with simulator.backstage():
+        planted = scenarios.plant(asked.scenario, simulator, seed=asked.seed, at=asked.at)
+    _write(workdir / "world.json", planted.public)
+    _write(workdir / "truth.json", planted.truth)
+    return dict(planted.public)
+
+
+def _write(path: Path, value: Any, *, private: bool = False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.touch(mode=0o600 if private else 0o644)
+    beside.write_text(json.dumps(value, indent=2, default=str) + "\n")
+    beside.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
