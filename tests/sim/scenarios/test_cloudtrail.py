@@ -152,16 +152,19 @@ def test_every_session_key_of_a_role_was_issued_in_the_log_or_before_it(paper: P
     issued = {
         r["responseElements"]["credentials"]["accessKeyId"]
         for r in paper.records
-        if r["eventName"] == "AssumeRole" and r["responseElements"]
+        if r["eventName"] in {"AssumeRole", "AssumeRoleWithSAML"} and r["responseElements"]
     }
-    sso = paper.story.estate.admin_role.arn
     early = f"{paper.story.times.begin:%Y-%m-%dT%H:%M:%SZ}"
     for record in paper.records:
         identity = record["userIdentity"]
         context = identity.get("sessionContext", {})
-        if not identity.get("accessKeyId", "").startswith("ASIA") or context["sessionIssuer"]["arn"] == sso:
-            continue
-        assert identity["accessKeyId"] in issued or context["attributes"]["creationDate"] < early
+        if identity.get("accessKeyId", "").startswith("ASIA"):
+            assert identity["accessKeyId"] in issued or context["attributes"]["creationDate"] < early
+
+
+def test_nobody_else_calls_from_the_addresses_of_the_intruder(paper: Paper) -> None:
+    theirs = {paper.value("api-address"), paper.value("later-address"), paper.value("web-address")}
+    assert not [record for record in paper.background if record["sourceIPAddress"] in theirs]
 
 
 def test_hostile_text_reaches_the_log_unchanged(

@@ -13,19 +13,12 @@ import pytest
 
 from irkit.errors import NotFound
 from irkit.sim.scenarios import SCENARIOS, World, plant
-from irkit.sim.simulator import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from irkit.sim.simulator import Simulator
 
 pytestmark = [pytest.mark.needs_mke2fs, pytest.mark.needs_user_namespaces]
 AT = datetime(2026, 11, 23, 14, 0, 0, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with Simulator.start(workdir=tmp_path_factory.mktemp("sim")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

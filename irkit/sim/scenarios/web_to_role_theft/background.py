@@ -184,10 +184,8 @@ def _people(story: Story, rng: Random) -> Iterator[ct.Record]:
                     continue
                 ip = OFFICE[number % 2]
                 if number < 2:
-                    key = ids.access_key(rng, "ASIA", estate.account)
-                    actor = ct.session(
-                        estate.admin_role, estate.account, person.name, key, start, ip, BROWSER, mfa=True
-                    )
+                    handed_over, actor = _sign_on(story, rng, person.name, start, ip)
+                    yield handed_over
                 else:
                     actor = ct.user(person, estate.account, ip, BROWSER)
                     actor.identity["sessionContext"] = {
@@ -195,6 +193,24 @@ def _people(story: Story, rng: Random) -> Iterator[ct.Record]:
                     }
                 yield _login(rng, actor, start)
                 yield from _browse(story, rng, actor, start)
+
+
+def _sign_on(story: Story, rng: Random, person: str, when: datetime, ip: str) -> tuple[ct.Record, ct.Actor]:
+    """An administrator's session by single sign-on, and the record that issues it."""
+    role, account = story.estate.admin_role, story.estate.account
+    key = ids.access_key(rng, "ASIA", account)
+    issued = ct.assume_role(
+        rng,
+        ct.federated(person, account, ip, BROWSER),
+        when,
+        role,
+        account,
+        person,
+        key,
+        story.estate.region,
+        call="sts:AssumeRoleWithSAML",
+    )
+    return issued, ct.session(role, account, person, key, when, ip, BROWSER, mfa=True)
 
 
 def _login(rng: Random, actor: ct.Actor, when: datetime) -> ct.Record:
@@ -234,16 +250,8 @@ def _rotation(story: Story, rng: Random) -> Iterator[ct.Record]:
     estate = story.estate
     owner = next(user for user in estate.users[4:] if user != story.intruder.planted_user)
     start = story.times.probe - timedelta(hours=rng.randrange(6, 20))
-    admin = ct.session(
-        estate.admin_role,
-        estate.account,
-        estate.users[0].name,
-        ids.access_key(rng, "ASIA", estate.account),
-        start,
-        OFFICE[0],
-        BROWSER,
-        mfa=True,
-    )
+    handed_over, admin = _sign_on(story, rng, estate.users[0].name, start - timedelta(minutes=3), OFFICE[0])
+    yield handed_over
     fresh = ids.access_key(rng, "AKIA", estate.account)
     yield _login(rng, admin, start - timedelta(minutes=2))
     yield ct.record(

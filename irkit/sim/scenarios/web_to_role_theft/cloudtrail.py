@@ -102,6 +102,17 @@ def service(name: str, account: str) -> Actor:
     return Actor(identity={"type": "AWSService", "invokedBy": name}, ip=name, agent=name, account=account)
 
 
+def federated(name: str, account: str, ip: str, agent: str) -> Actor:
+    """A person at the moment single sign-on hands over: no key yet, only the provider's word."""
+    identity = {
+        "type": "SAMLUser",
+        "principalId": f"SSO:{name}",
+        "userName": name,
+        "identityProvider": f"arn:aws:iam::{account}:saml-provider/sso",
+    }
+    return Actor(identity=identity, ip=ip, agent=agent, account=account)
+
+
 def session_arn(role: Role, account: str, name: str) -> str:
     """The ARN of one session of a role; the role's path is not part of it."""
     return f"arn:aws:sts::{account}:assumed-role/{role.name}/{name}"
@@ -205,6 +216,7 @@ def assume_role(
     region: str,
     *,
     hours: float = 1.0,
+    call: str = "sts:AssumeRole",
 ) -> Record:
     """The record that issues the session key `key`: what role-chain lineage is made from."""
     expires = when + timedelta(hours=hours)
@@ -213,7 +225,7 @@ def assume_role(
         rng,
         actor,
         when,
-        "sts:AssumeRole",
+        call,
         region,
         request={"roleArn": role.arn, "roleSessionName": name, "durationSeconds": int(hours * 3600)},
         response={

@@ -249,7 +249,8 @@ def monitoring(story: Story, rng: Random) -> Iterator[ct.Record]:
         (6, 5, ("rds:DescribeDBInstances", "logs:DescribeLogGroups", "s3:ListBuckets")),
     )
     for index, minutes, calls in habits:
-        actor = ct.user(estate.users[index], estate.account, MONITOR_IP, SDK_AGENT)
+        # the first of them is the build service's user
+        actor = ct.user(estate.users[index], estate.account, MONITOR_IP if index > 4 else CI_IP, SDK_AGENT)
         for when in every(story, rng, minutes, 0.05):
             for step, call in enumerate(calls):
                 moment = when + timedelta(seconds=step)

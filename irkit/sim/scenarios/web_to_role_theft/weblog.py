@@ -115,7 +115,7 @@ def access_log(story: Story) -> str:
     rng, estate, times = story.rng("access-log"), story.estate, story.times
     lines: list[tuple[datetime, str]] = []
     when = times.at - timedelta(hours=48)
-    while (when := when + timedelta(seconds=rng.expovariate(1 / 28))) < times.at:
+    while (when := when + timedelta(seconds=rng.expovariate(1 / 70))) < times.at:
         if rng.random() < 0.3:
             who, path, agent = rng.choice(estate.balancer_ips), "/health", CHECKER
         else:
@@ -123,7 +123,7 @@ def access_log(story: Story) -> str:
             path = rng.choice(_PAGES).format(n=rng.randrange(1, 900))
         status = 200 if rng.random() < 0.97 else rng.choice((302, 304, 404, 500))
         lines.append((when, _line(who, when, "GET", path, status, rng.randrange(200, 30_000), agent)))
-        if rng.random() < 0.012:
+        if rng.random() < 0.03:
             scanner = f"198.18.{rng.randrange(60, 99)}.{rng.randrange(1, 254)}"
             lines.append((when, _line(scanner, when, "GET", rng.choice(_SCANS[:6]), 404, 196, "zgrab/0.x")))
     lines.extend(
