@@ -98,7 +98,7 @@ constraints: $(VENV)/.pip  ## Resolve all dependencies again, to the newest vers
 
 .PHONY: audit
 audit: $(VENV)/.dev  ## Known vulnerabilities in the pinned dependencies, and static analysis
-	$(BIN)/bandit --quiet --recursive --severity-level medium irkit
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml --severity-level medium irkit
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 .PHONY: dist
