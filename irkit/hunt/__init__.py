@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from irkit.hunt.answer import Answer
 from irkit.hunt.ask import ask, question, questions
+from irkit.hunt.intruder import Subject
+from irkit.hunt.investigation import investigate_instance
 from irkit.hunt.question import Param, Question
 
-__all__ = ["Answer", "Param", "Question", "ask", "question", "questions"]
+__all__ = ["Answer", "Param", "Question", "Subject", "ask", "investigate_instance", "question", "questions"]

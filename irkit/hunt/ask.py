@@ -6,14 +6,14 @@ import difflib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from irkit.errors import NotFound
 from irkit.escape import for_terminal
 from irkit.hunt.answer import Answer
 from irkit.hunt.question import Question
 from irkit.hunt.questions import QUESTIONS
-from irkit.tables import HasTables, Tables
+from irkit.tables import Column, HasTables, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,4 +55,16 @@ def _answer(asked: Question, tables: Tables, values: Mapping[str, object]) -> pd
     frame = asked.walk(tables, values) if asked.walk else tables.frame(*asked.bind(values))
     if asked.shape:
         frame = asked.shape(frame)
-    return frame[[column.name for column in asked.columns]]
+    return _typed(frame, asked.columns)
+
+
+def _typed(frame: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
+    """The frame in the columns' order; whole numbers stay whole where some are missing."""
+    frame = frame[[column.name for column in columns]]
+    wanted = {"BIGINT": ("int64", "Int64"), "INTEGER": ("int64", "Int64"), "BOOLEAN": ("bool", "boolean")}
+    types: dict[str, Any] = {}
+    for column in columns:
+        if column.type in wanted:
+            whole, some_missing = wanted[column.type]
+            types[column.name] = some_missing if frame[column.name].isna().any() else whole
+    return frame.astype(types)

@@ -15,7 +15,7 @@ _USE = columns(
     " calls:BIGINT denied:BIGINT addresses:BIGINT apis:BIGINT"
 )
 _USE_SQL = f"""access_key_id, ui_type, ui_arn, principal, min(event_time) as first_seen, max(event_time) as last_seen,
-       count(*) as calls, sum(case when {DENIED} then 1 else 0 end) as denied,
+       count(*) as calls, cast(sum(case when {DENIED} then 1 else 0 end) as bigint) as denied,
        count(distinct source_ip) as addresses, count(distinct {API}) as apis"""
 
 QUESTIONS: tuple[Question, ...] = (
@@ -89,7 +89,8 @@ QUESTIONS: tuple[Question, ...] = (
         sql=f"""select ui_arn, access_key_id, min(session_created) as session_created,
                    min(source_identity) as source_identity, min(ec2_role_delivery) as ec2_role_delivery,
                    min(event_time) as first_seen, max(event_time) as last_seen, count(*) as calls,
-                   sum(case when {DENIED} then 1 else 0 end) as denied, count(distinct source_ip) as addresses
+                   cast(sum(case when {DENIED} then 1 else 0 end) as bigint) as denied,
+                   count(distinct source_ip) as addresses
             from cloudtrail where (issuer_arn = $role or issuer_user = $role) and {WINDOW}
             group by ui_arn, access_key_id order by first_seen, ui_arn""",
     ),

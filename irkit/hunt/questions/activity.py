@@ -16,8 +16,8 @@ QUESTIONS: tuple[Question, ...] = (
         params=(SINCE, UNTIL),
         columns=columns("hour:TIMESTAMP principal calls:BIGINT denied:BIGINT writes:BIGINT"),
         sql=f"""select date_trunc('hour', event_time) as hour, principal, count(*) as calls,
-                   sum(case when {DENIED} then 1 else 0 end) as denied,
-                   sum(case when read_only = false then 1 else 0 end) as writes
+                   cast(sum(case when {DENIED} then 1 else 0 end) as bigint) as denied,
+                   cast(sum(case when read_only = false then 1 else 0 end) as bigint) as writes
             from cloudtrail where {WINDOW}
             group by date_trunc('hour', event_time), principal order by hour, principal""",
     ),
@@ -29,7 +29,8 @@ QUESTIONS: tuple[Question, ...] = (
         columns=columns(
             "api calls:BIGINT denied:BIGINT errors:BIGINT first_seen:TIMESTAMP last_seen:TIMESTAMP addresses:BIGINT"
         ),
-        sql=f"""select {API} as api, count(*) as calls, sum(case when {DENIED} then 1 else 0 end) as denied,
+        sql=f"""select {API} as api, count(*) as calls,
+                   cast(sum(case when {DENIED} then 1 else 0 end) as bigint) as denied,
                    count(error_code) as errors, min(event_time) as first_seen, max(event_time) as last_seen,
                    count(distinct source_ip) as addresses
             from cloudtrail where access_key_id = $access_key_id and {WINDOW}
@@ -75,7 +76,7 @@ QUESTIONS: tuple[Question, ...] = (
                    first_seen, last_seen
             from (select date_trunc('hour', event_time) as hour, principal, ui_arn, access_key_id, source_ip,
                          count(distinct {API}) as apis, count(*) as calls,
-                         sum(case when {DENIED} then 1 else 0 end) as denied,
+                         cast(sum(case when {DENIED} then 1 else 0 end) as bigint) as denied,
                          count(distinct event_source) as services,
                          min(event_time) as first_seen, max(event_time) as last_seen
                   from cloudtrail
@@ -126,7 +127,7 @@ QUESTIONS: tuple[Question, ...] = (
             "api principal calls:BIGINT denied:BIGINT first_seen:TIMESTAMP last_seen:TIMESTAMP source_ip"
         ),
         sql=f"""select {API} as api, min(principal) as principal, count(*) as calls,
-                   sum(case when {DENIED} then 1 else 0 end) as denied, min(event_time) as first_seen,
+                   cast(sum(case when {DENIED} then 1 else 0 end) as bigint) as denied, min(event_time) as first_seen,
                    max(event_time) as last_seen, min(source_ip) as source_ip
             from cloudtrail where {FROM_ADDRESS} and {WINDOW}
             group by {API} having count(distinct principal) = 1 and count(*) <= $most order by calls, api""",

@@ -38,8 +38,8 @@ QUESTIONS: tuple[Question, ...] = (
             " last_seen:TIMESTAMP"
         ),
         sql=f"""select date_trunc('day', start_ts) as day, account_id, interface_id, count(*) as records,
-                   sum(case when log_status = 'SKIPDATA' then 1 else 0 end) as skipped,
-                   sum(case when log_status = 'NODATA' then 1 else 0 end) as empty,
+                   cast(sum(case when log_status = 'SKIPDATA' then 1 else 0 end) as bigint) as skipped,
+                   cast(sum(case when log_status = 'NODATA' then 1 else 0 end) as bigint) as empty,
                    min(start_ts) as first_seen, max(end_ts) as last_seen
             from flow where {FLOW_WINDOW}
             group by date_trunc('day', start_ts), account_id, interface_id order by day, account_id, interface_id""",

@@ -30,8 +30,8 @@ QUESTIONS: tuple[Question, ...] = (
         attack=("T1530",),
         sql=f"""select bucket, principal, access_key_id, source_ip, count(*) as reads,
                    count(distinct case when error_code is null then object_key end) as objects,
-                   coalesce(sum(case when error_code is null then bytes_out end), 0) as bytes_out,
-                   sum(case when {DENIED} then 1 else 0 end) as denied,
+                   coalesce(cast(sum(case when error_code is null then bytes_out end) as bigint), 0) as bytes_out,
+                   cast(sum(case when {DENIED} then 1 else 0 end) as bigint) as denied,
                    min(event_time) as first_seen, max(event_time) as last_seen
             from cloudtrail
             where event_name in ('GetObject', 'SelectObjectContent', 'GetObjectTorrent')

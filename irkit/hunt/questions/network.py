@@ -38,11 +38,11 @@ from ({sides}) s
 """
 _CONVERSATIONS = f"""
 select own, external_ip, case when ours = 1 then far_port else own_port end as port, protocol, ours,
-       sum(case when direction = 'out' then bytes else 0 end) as bytes_out,
-       sum(case when direction = 'in' then bytes else 0 end) as bytes_in,
-       sum(packets) as packets, count(*) as flows,
-       sum(case when action = 'ACCEPT' then 1 else 0 end) as accepted,
-       sum(case when action = 'REJECT' then 1 else 0 end) as rejected,
+       cast(sum(case when direction = 'out' then bytes else 0 end) as bigint) as bytes_out,
+       cast(sum(case when direction = 'in' then bytes else 0 end) as bigint) as bytes_in,
+       cast(sum(packets) as bigint) as packets, count(*) as flows,
+       cast(sum(case when action = 'ACCEPT' then 1 else 0 end) as bigint) as accepted,
+       cast(sum(case when action = 'REJECT' then 1 else 0 end) as bigint) as rejected,
        min(start_ts) as first_seen, max(end_ts) as last_seen
 from ({_OPENED.format(sides=_SIDES)}) o
 where {_OWN_SQL.format(end="own")}
@@ -64,7 +64,7 @@ select own, external_ip, port, protocol, flows, period_seconds, jitter, bytes_ou
 from (
     select g.own, g.external_ip, g.port, g.protocol, count(*) + 1 as flows, min(m.median) as period_seconds,
            approx_quantile(abs(g.gap - m.median), 0.5) / min(m.median) as jitter,
-           sum(g.bytes) as bytes_out, min(g.start_ts) as first_seen, max(g.end_ts) as last_seen
+           cast(sum(g.bytes) as bigint) as bytes_out, min(g.start_ts) as first_seen, max(g.end_ts) as last_seen
     from gaps g join (
         select own, external_ip, port, protocol, approx_quantile(gap, 0.5) as median
         from gaps where gap > 0 group by own, external_ip, port, protocol
@@ -86,7 +86,8 @@ QUESTIONS: tuple[Question, ...] = (
             "srcaddr dstaddr direction bytes:BIGINT packets:BIGINT flows:BIGINT first_seen:TIMESTAMP"
             " last_seen:TIMESTAMP"
         ),
-        sql=f"""select srcaddr, dstaddr, direction, sum(bytes) as bytes, sum(packets) as packets, count(*) as flows,
+        sql=f"""select srcaddr, dstaddr, direction, cast(sum(bytes) as bigint) as bytes,
+                   cast(sum(packets) as bigint) as packets, count(*) as flows,
                    min(start_ts) as first_seen, max(end_ts) as last_seen
             from flow where srcaddr is not null and {FLOW_WINDOW} group by srcaddr, dstaddr, direction
             order by bytes desc, srcaddr, dstaddr limit $most""",
@@ -189,8 +190,8 @@ QUESTIONS: tuple[Question, ...] = (
             " last_seen:TIMESTAMP"
         ),
         attack=("T1595.001", "T1046"),
-        sql=f"""select srcaddr, sum(case when action = 'REJECT' then 1 else 0 end) as rejected,
-                   sum(case when action = 'ACCEPT' then 1 else 0 end) as accepted,
+        sql=f"""select srcaddr, cast(sum(case when action = 'REJECT' then 1 else 0 end) as bigint) as rejected,
+                   cast(sum(case when action = 'ACCEPT' then 1 else 0 end) as bigint) as accepted,
                    count(distinct case when action = 'REJECT' then dstport end) as ports,
                    count(distinct case when action = 'REJECT' then dstaddr end) as machines,
                    min(start_ts) as first_seen, max(end_ts) as last_seen
@@ -204,8 +205,8 @@ QUESTIONS: tuple[Question, ...] = (
         params=(_OWN, SINCE, UNTIL),
         columns=columns("hour:TIMESTAMP bytes_out:BIGINT bytes_in:BIGINT flows:BIGINT destinations:BIGINT"),
         sql=f"""select date_trunc('hour', start_ts) as hour,
-                   sum(case when direction = 'out' then bytes else 0 end) as bytes_out,
-                   sum(case when direction = 'in' then bytes else 0 end) as bytes_in, count(*) as flows,
+                   cast(sum(case when direction = 'out' then bytes else 0 end) as bigint) as bytes_out,
+                   cast(sum(case when direction = 'in' then bytes else 0 end) as bigint) as bytes_in, count(*) as flows,
                    count(distinct external_ip) as destinations
             from ({_SIDES}) s where {_OWN_SQL.format(end="own")} group by date_trunc('hour', start_ts) order by hour""",
     ),

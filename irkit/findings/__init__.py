@@ -1,0 +1,7 @@
+"""Findings, whatever found them, in one shape."""
+
+from __future__ import annotations
+
+from irkit.findings.finding import CONFIDENCES, SEVERITIES, Confidence, Finding, Severity
+
+__all__ = ["CONFIDENCES", "SEVERITIES", "Confidence", "Finding", "Severity"]
