@@ -203,7 +203,7 @@ class Story:
 
     def rng(self, part: str) -> Random:
         """A generator for one part of the world, so that no part's draws shift another's."""
-        return Random(f"web-to-role-theft/{self.seed}/{part}")  # nosec B311 - a simulation
+        return Random(f"web-to-role-theft/{self.seed}/{part}")
 
 
 def tell(
@@ -219,7 +219,7 @@ def tell(
 
     if at.tzinfo is None:
         raise ValueError("`at` must be an aware datetime")
-    rng = Random(f"web-to-role-theft/{seed}/story")  # nosec B311 - a simulation
+    rng = Random(f"web-to-role-theft/{seed}/story")
     estate = _estate(rng, account, forensics_account, region)
     intruder = _intruder(rng, seed, estate)
     return Story(seed=seed, estate=estate, intruder=intruder, times=_times(rng, at.astimezone(UTC)))
