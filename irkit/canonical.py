@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def plain(value: Any) -> Json:

@@ -40,8 +40,10 @@ _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 def case_name(text: str) -> str:
     """`text` if it can name a case, else `InvalidName`: it becomes a folder, a tag and part of a session's name."""
     if len(text) > 40 or not _CASE_ID.fullmatch(text):
-        raise InvalidName(f"{for_terminal(text)!r} cannot name a case",
-                          hint="use letters, digits, '-', '_' and single dots, 40 at most, such as 2026-11-0042")  # fmt: skip
+        raise InvalidName(
+            f"{for_terminal(text)!r} cannot name a case",
+            hint="use letters, digits, '-', '_' and single dots, 40 at most, such as 2026-11-0042",
+        )
     return text
 
 
@@ -82,10 +84,19 @@ class Case:
 
     @classmethod
     def open(
-        cls, case_id: str, *, region: str, cases: Path | str | None = None, title: str = "", responder: str | None = None,
-        account: str | None = None, role: str | None = None, posture: str = "balanced",
-        sources: Mapping[str, str] | None = None, simulated: str | None = None,
-    ) -> Case:  # fmt: skip
+        cls,
+        case_id: str,
+        *,
+        region: str,
+        cases: Path | str | None = None,
+        title: str = "",
+        responder: str | None = None,
+        account: str | None = None,
+        role: str | None = None,
+        posture: str = "balanced",
+        sources: Mapping[str, str] | None = None,
+        simulated: str | None = None,
+    ) -> Case:
         """A new case in `cases`/`case_id`; the case itself when one with this id is already there.
 
         Raises `InvalidName` for an id that cannot be a folder's name and `StorageError` when the folder cannot be made.
@@ -96,15 +107,25 @@ class Case:
             if case.journal.entries:
                 return case
         facts = Facts(
-            id=case_id, title=title or case_id, responder=responder or getpass.getuser(), opened_at=timestamp(datetime.now(UTC)),
-            region=region, account=account, role=role, posture=posture, sources=dict(sources or {}), simulated=simulated,
-        )  # fmt: skip
+            id=case_id,
+            title=title or case_id,
+            responder=responder or getpass.getuser(),
+            opened_at=timestamp(datetime.now(UTC)),
+            region=region,
+            account=account,
+            role=role,
+            posture=posture,
+            sources=dict(sources or {}),
+            simulated=simulated,
+        )
         with durable.storage("create the case", root):
             for place in ("intake", "active/cases", "hold/cases"):
                 (root / place).mkdir(parents=True, exist_ok=True)
             for kind in ("artifacts", "logs", "notes", "reports"):
                 (root / "active" / "cases" / case_id / kind).mkdir(parents=True, exist_ok=True)
-        text = (json.dumps({"schema": "irkit/case/1", **asdict(facts)}, indent=1, sort_keys=True) + "\n").encode()
+        text = (
+            json.dumps({"schema": "irkit/case/1", **asdict(facts)}, indent=1, sort_keys=True) + "\n"
+        ).encode()
         # case.json last: a folder without it, or with an empty journal, is an opening that was cut short and is redone.
         if not (root / "journal.jsonl").exists():
             Journal.create(root / "journal.jsonl", actor=machine_actor())
@@ -122,8 +143,10 @@ class Case:
             return cls._found(folder.resolve())
         root = cases_folder(cases) / case_name(case_id)
         if not (root / "case.json").is_file():
-            raise NotFound(f"no case {case_id} in {cases_folder(cases)}",
-                           hint="`irkit case list` shows what is there, `irkit case open` begins one, --cases chooses the folder")  # fmt: skip
+            raise NotFound(
+                f"no case {case_id} in {cases_folder(cases)}",
+                hint="`irkit case list` shows what is there, `irkit case open` begins one, --cases chooses the folder",
+            )
         return cls._found(root)
 
     @classmethod
@@ -135,12 +158,16 @@ class Case:
             raw.pop("schema")
             facts = Facts(**raw)
         except (ValueError, KeyError, TypeError) as error:
-            raise IntegrityError(f"{root / 'case.json'} is damaged", hint="restore it from a copy; it is written once") from error
+            raise IntegrityError(
+                f"{root / 'case.json'} is damaged", hint="restore it from a copy; it is written once"
+            ) from error
         journal = Journal(root / "journal.jsonl", actor=facts.responder)
         opened = journal.entries[:1]
         if opened and opened[0].body.get("case_file") != hashlib.sha256(text).hexdigest():
-            raise IntegrityError(f"{root / 'case.json'} is not what the journal's first entry recorded",
-                                 hint="restore it from a copy, then run `irkit case verify`")  # fmt: skip
+            raise IntegrityError(
+                f"{root / 'case.json'} is not what the journal's first entry recorded",
+                hint="restore it from a copy, then run `irkit case verify`",
+            )
         return cls(root, facts, journal)
 
     @property
@@ -164,7 +191,12 @@ class Case:
         if self._aws is None:
             from irkit.aws.sessions import Sessions
 
-            self._aws = Sessions(case_id=self.id, responder=self.facts.responder, region=self.facts.region, role=self.facts.role)
+            self._aws = Sessions(
+                case_id=self.id,
+                responder=self.facts.responder,
+                region=self.facts.region,
+                role=self.facts.role,
+            )
         return self._aws
 
     def client(self, service: str, *, region: str | None = None) -> Any:
@@ -194,4 +226,3 @@ def found(cases: Path | str | None = None) -> list[Case]:
     folder = cases_folder(cases)
     names = sorted(p.name for p in folder.iterdir() if (p / "case.json").is_file()) if folder.is_dir() else []
     return [Case.load(name, cases=folder) for name in names if _CASE_ID.fullmatch(name)]
-

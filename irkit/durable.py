@@ -6,9 +6,10 @@ Everything irkit keeps goes through here: a kill, a power cut or a full disk lea
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,3 +95,23 @@ def create(path: Path, data: bytes) -> None:
         finally:
             os.close(fd)
         sync_folder(path.parent)
+
+
+@contextmanager
+def locked(path: Path, *, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file `path` against other threads and processes; `waiting` is called once if it must be waited for.
+
+    The lock goes with the process, so one that was killed leaves none behind.
+    """
+    with storage("lock", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

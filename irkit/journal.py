@@ -92,9 +92,15 @@ class Reading:
 
 def _sealed(seq: int, at: str, kind: Kind, actor: str, body: Mapping[str, Any], prev: str) -> dict[str, Any]:
     return {
-        "v": 1, "seq": seq, "at": at, "kind": kind.value, "actor": actor, "body": body, "prev": prev,
+        "v": 1,
+        "seq": seq,
+        "at": at,
+        "kind": kind.value,
+        "actor": actor,
+        "body": body,
+        "prev": prev,
         "tool": f"irkit/{__version__}",
-    }  # fmt: skip
+    }
 
 
 def _parse(line: bytes) -> Entry | None:
@@ -107,9 +113,14 @@ def _parse(line: bytes) -> Entry | None:
         if hashlib.sha256(dumps(raw).encode("ascii")).hexdigest() != claimed:
             return None
         return Entry(
-            seq=raw["seq"], at=raw["at"], kind=Kind(raw["kind"]), actor=raw["actor"], body=raw["body"],
-            prev=raw["prev"], hash=claimed,
-        )  # fmt: skip
+            seq=raw["seq"],
+            at=raw["at"],
+            kind=Kind(raw["kind"]),
+            actor=raw["actor"],
+            body=raw["body"],
+            prev=raw["prev"],
+            hash=claimed,
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -123,14 +134,18 @@ def scan(data: bytes, *, base: int = 0, seq: int = 0, prev: str = GENESIS) -> Re
         if entry is not None and (pos == end or _accounts_for(entry, base + end, data[end : pos - 1])):
             due = (seq + len(entries), entries[-1].hash if entries else prev)
             if (entry.seq, entry.prev) != due:
-                return _damaged(entries, base + end, due[0], f"is entry {entry.seq} of another order or chain")
+                return _damaged(
+                    entries, base + end, due[0], f"is entry {entry.seq} of another order or chain"
+                )
             entries.append(entry)
             end = newline + 1
         pos = newline + 1
     rest = data[end:]
     # The newline is the last byte of every write, so what a crash cut short never ends in one.
     if rest.endswith(b"\n") or any(_parse(line) for line in rest.split(b"\n")[:-1]):
-        return _damaged(entries, base + end, seq + len(entries), "is not what was written (changed, cut or inserted)")
+        return _damaged(
+            entries, base + end, seq + len(entries), "is not what was written (changed, cut or inserted)"
+        )
     return Reading(entries=tuple(entries), end=base + end, torn=rest)
 
 
@@ -194,8 +209,10 @@ class Journal:
                 self._torn = b""
                 return
             if size < self._end:
-                raise JournalDamaged(f"{self.path} became shorter while it was open",
-                                     hint="restore it from a copy, then run `irkit case verify`")  # fmt: skip
+                raise JournalDamaged(
+                    f"{self.path} became shorter while it was open",
+                    hint="restore it from a copy, then run `irkit case verify`",
+                )
             with self.path.open("rb") as file:
                 file.seek(self._end)
                 self._take(file.read())
@@ -204,8 +221,10 @@ class Journal:
         seq, prev = self.head
         reading = scan(data, base=self._end, seq=seq + 1, prev=prev)
         if reading.problems:
-            raise JournalDamaged(f"{self.path}: {reading.problems[0]}",
-                                 hint="run `irkit case verify`; restore the file from a copy before going on")  # fmt: skip
+            raise JournalDamaged(
+                f"{self.path}: {reading.problems[0]}",
+                hint="run `irkit case verify`; restore the file from a copy before going on",
+            )
         self._entries.extend(reading.entries)
         self._end = reading.end
         self._torn = reading.torn
@@ -234,9 +253,14 @@ class Journal:
 
     def _append(self, kind: Kind, body: Mapping[str, Any]) -> Entry:
         if self._torn and kind is not Kind.RECOVERED:
-            torn = {"offset": self._end, "length": len(self._torn),
-                    "sha256": hashlib.sha256(self._torn).hexdigest()}  # fmt: skip
-            self._append(Kind.RECOVERED, {"torn": torn, "what": "a write that a crash cut short; left in place"})
+            torn = {
+                "offset": self._end,
+                "length": len(self._torn),
+                "sha256": hashlib.sha256(self._torn).hexdigest(),
+            }
+            self._append(
+                Kind.RECOVERED, {"torn": torn, "what": "a write that a crash cut short; left in place"}
+            )
         seq, prev = self.head
         at = timestamp(self._clock())
         sealed = _sealed(seq + 1, at, kind, self.actor, _object(plain(body)), prev)
@@ -245,7 +269,9 @@ class Journal:
         append_all(self._fd, (b"\n" if self._torn else b"") + line)
         self._end += len(self._torn) + bool(self._torn) + len(line)
         self._torn = b""
-        entry = Entry(seq=seq + 1, at=at, kind=kind, actor=self.actor, body=sealed["body"], prev=prev, hash=digest)
+        entry = Entry(
+            seq=seq + 1, at=at, kind=kind, actor=self.actor, body=sealed["body"], prev=prev, hash=digest
+        )
         self._entries.append(entry)
         return entry
 

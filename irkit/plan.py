@@ -14,16 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field
 from enum import StrEnum
-from html import escape
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from irkit import durable
 from irkit.canonical import digest, plain
 from irkit.errors import IrkitError, StorageError
 from irkit.escape import for_terminal
 from irkit.journal import Entry, Kind
+from irkit.markup import table
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
 
     from irkit.case import Case
     from irkit.evidence import Item
@@ -55,7 +57,12 @@ class Call:
 
     def to_dict(self) -> dict[str, Any]:
         """The call as the journal holds it."""
-        return {"service": self.service, "operation": self.operation, "params": plain(self.params), "region": self.region}
+        return {
+            "service": self.service,
+            "operation": self.operation,
+            "params": plain(self.params),
+            "region": self.region,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +100,8 @@ class Step:
     `act` does it. `before` reads the state that `act` changes, and what it returns is journaled ahead of the call.
     `find` is asked when an earlier run was cut short in the middle: the outcome if AWS shows that the step took
     effect, None if it did not. `needs` are verbs that must be done first. `deadline` is in seconds. `changes` tells a
-    change of AWS from a reading of it. `stage` orders; steps of one stage run side by side.
+    change of AWS from a reading of it. `stage` orders; steps of one stage run side by side. When a `vital` step
+    fails, the stages after it are skipped; no step of capture or containment is vital.
     """
 
     verb: str
@@ -108,6 +116,7 @@ class Step:
     reversible: str = ""
     stage: int = 0
     deadline: float = 120.0
+    vital: bool = False
 
     def id(self, case_id: str) -> str:
         """16 hexadecimal digits that are the same whenever the same step is planned again for the case."""
@@ -117,7 +126,15 @@ class Step:
 class Running:
     """What a step's `act` is given: the case, a place for evidence, progress, and whether it is still wanted."""
 
-    def __init__(self, case: Case, step: Step, *, before: Any, progress: Progress, results: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        case: Case,
+        step: Step,
+        *,
+        before: Any,
+        progress: Progress,
+        results: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         self.case = case
         self.step = step
         self.step_id = step.id(case.id)
@@ -153,14 +170,27 @@ class Running:
         return next((i for i in mine if i.name == safe_name(name)), None)
 
     def keep(
-        self, data: bytes | BinaryIO | Iterable[bytes], *, kind: str, name: str, media_type: str = "application/octet-stream",
-        source: str | None = None, partial: bool = False, notes: Mapping[str, Any] | None = None,
-    ) -> Item:  # fmt: skip
+        self,
+        data: bytes | BinaryIO | Iterable[bytes],
+        *,
+        kind: str,
+        name: str,
+        media_type: str = "application/octet-stream",
+        source: str | None = None,
+        partial: bool = False,
+        notes: Mapping[str, Any] | None = None,
+    ) -> Item:
         """Store `data` as an evidence item of this step; the item of an earlier run with this name stays the item."""
         return self.kept(kind, name) or self.case.evidence.add(
-            data, kind=kind, name=name, source=source or self.step.target, step=self.step_id, media_type=media_type,
-            partial=partial, notes=notes,
-        )  # fmt: skip
+            data,
+            kind=kind,
+            name=name,
+            source=source or self.step.target,
+            step=self.step_id,
+            media_type=media_type,
+            partial=partial,
+            notes=notes,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,10 +212,18 @@ class StepReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON types."""
         return {
-            "step": self.step, "verb": self.verb, "target": self.target, "title": self.title, "status": self.status.value,
-            "changes": self.changes, "why": self.why, "result": plain(self.result), "missing": list(self.missing),
-            "seconds": round(self.seconds, 2), "earlier": self.earlier,
-        }  # fmt: skip
+            "step": self.step,
+            "verb": self.verb,
+            "target": self.target,
+            "title": self.title,
+            "status": self.status.value,
+            "changes": self.changes,
+            "why": self.why,
+            "result": plain(self.result),
+            "missing": list(self.missing),
+            "seconds": round(self.seconds, 2),
+            "earlier": self.earlier,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +253,21 @@ class Report:
         """The report as JSON types."""
         return {"complete": self.complete, "steps": [s.to_dict() for s in self.steps]}
 
-    def to_frame(self) -> pandas.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """One row a step: verb, target, status, what it says, seconds."""
         import pandas as pd
 
-        rows = [{"verb": s.verb, "target": s.target, "status": s.status.value, "what": s.why or s.title,
-                 "missing": "; ".join(s.missing), "seconds": round(s.seconds, 2)} for s in self.steps]  # fmt: skip
+        rows = [
+            {
+                "verb": s.verb,
+                "target": s.target,
+                "status": s.status.value,
+                "what": s.why or s.title,
+                "missing": "; ".join(s.missing),
+                "seconds": round(s.seconds, 2),
+            }
+            for s in self.steps
+        ]
         return pd.DataFrame(rows, columns=["verb", "target", "status", "what", "missing", "seconds"])
 
     def __repr__(self) -> str:
@@ -230,9 +277,16 @@ class Report:
     def _repr_html_(self) -> str:
         return table(
             ("step", "on", "status", "what happened"),
-            [(s.verb, s.target, s.status.value + (" (in part)" if s.missing else ""),
-              "; ".join(filter(None, (s.why or s.title, *s.missing)))) for s in self.steps],
-        )  # fmt: skip
+            [
+                (
+                    s.verb,
+                    s.target,
+                    s.status.value + (" (in part)" if s.missing else ""),
+                    "; ".join(filter(None, (s.why or s.title, *s.missing))),
+                )
+                for s in self.steps
+            ],
+        )
 
 
 class Plan:
@@ -253,17 +307,23 @@ class Plan:
         """One dictionary a step: stage, id, verb, target, title, whether it changes AWS, how it is undone, state."""
         return [
             {
-                "stage": s.stage, "step": s.id(self.case.id), "verb": s.verb, "target": s.target, "title": s.title,
-                "changes": s.changes, "undo": s.reversible, "state": self._state(s),
+                "stage": s.stage,
+                "step": s.id(self.case.id),
+                "verb": s.verb,
+                "target": s.target,
+                "title": s.title,
+                "changes": s.changes,
+                "undo": s.reversible,
+                "state": self._state(s),
             }
             for s in self.steps
-        ]  # fmt: skip
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON types."""
         return {"case": self.case.id, "title": self.title, "steps": self.rows()}
 
-    def to_frame(self) -> pandas.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """One row a step, as `rows`."""
         import pandas as pd
 
@@ -276,52 +336,101 @@ class Plan:
     def _repr_html_(self) -> str:
         return table(
             ("stage", "step", "on", "what it does", "changes AWS", "undone by"),
-            [(s.stage, s.verb, s.target, s.title, "yes" if s.changes else "no", s.reversible) for s in self.steps],
+            [
+                (s.stage, s.verb, s.target, s.title, "yes" if s.changes else "no", s.reversible)
+                for s in self.steps
+            ],
         )
 
     def _state(self, step: Step) -> str:
         return _standing(self.case.journal.of_step(step.id(self.case.id)))[0]
 
     def apply(self, *, progress: Progress = silent, workers: int = 8) -> Report:
-        """Run the steps: journaled, resumable, each failing alone. Raises only `StorageError`, when nothing can be kept."""
+        """Run the steps: journaled, resumable, each failing alone. Raises `StorageError` when nothing can be kept."""
         results: dict[str, Mapping[str, Any]] = {}
         reports: list[StepReport] = []
+        stopped: str | None = None
         for stage in sorted({s.stage for s in self.steps}):
             batch = [s for s in self.steps if s.stage == stage]
-            pool = ThreadPoolExecutor(max_workers=max(1, min(workers, len(batch))), thread_name_prefix="irkit-step")
+            pool = ThreadPoolExecutor(
+                max_workers=max(1, min(workers, len(batch))), thread_name_prefix="irkit-step"
+            )
             try:
-                done = list(pool.map(lambda s: self._run(s, results, progress), batch))
+                done = list(
+                    pool.map(partial(self._run, results=results, stopped=stopped, progress=progress), batch)
+                )
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
             reports += done
             results |= {r.verb: r.result for r in done if r.status is Status.DONE}
+            ended = {r.step for r in done if r.status is Status.FAILED}
+            stopped = stopped or next(
+                (s.title for s in batch if s.vital and s.id(self.case.id) in ended), None
+            )
         if self.case.evidence.items():
             self.case.evidence.write_manifest()
         order = {s.id(self.case.id): n for n, s in enumerate(self.steps)}
         return Report(tuple(sorted(reports, key=lambda r: order[r.step])))
 
-    def _run(self, step: Step, results: Mapping[str, Mapping[str, Any]], progress: Progress) -> StepReport:
+    def _run(
+        self, step: Step, *, results: Mapping[str, Mapping[str, Any]], stopped: str | None, progress: Progress
+    ) -> StepReport:
+        """Run one step while holding its lock: after a kill, an orphaned process may still be at it."""
+        lock = self.case.root / "locks" / step.id(self.case.id)
+        with durable.locked(
+            lock, waiting=lambda: progress(f"{step.verb} {step.target}: another process is at it, waiting")
+        ):
+            self.case.journal.refresh()
+            return self._run_alone(step, results, stopped, progress)
+
+    def _run_alone(
+        self, step: Step, results: Mapping[str, Mapping[str, Any]], stopped: str | None, progress: Progress
+    ) -> StepReport:
         ident, begun = step.id(self.case.id), time.monotonic()
 
         def report(status: Status, **more: Any) -> StepReport:
-            return StepReport(step=ident, verb=step.verb, target=step.target, title=step.title, status=status,
-                              changes=step.changes, seconds=time.monotonic() - begun, **more)  # fmt: skip
+            return StepReport(
+                step=ident,
+                verb=step.verb,
+                target=step.target,
+                title=step.title,
+                status=status,
+                changes=step.changes,
+                seconds=time.monotonic() - begun,
+                **more,
+            )
 
         state, last = _standing(self.case.journal.of_step(ident))
         if state == Kind.DONE and last is not None:
-            return report(Status.DONE, why="done earlier", result=last.body.get("result") or {}, earlier=True,
-                          missing=tuple(last.body.get("missing") or ()))  # fmt: skip
+            return report(
+                Status.DONE,
+                why="done earlier",
+                result=last.body.get("result") or {},
+                earlier=True,
+                missing=tuple(last.body.get("missing") or ()),
+            )
         unmet = [verb for verb in step.needs if verb not in results]
-        if unmet:
-            why = f"needs {', '.join(unmet)}, which is not done"
+        if unmet or stopped:
+            why = (
+                f"needs {', '.join(unmet)}, which is not done"
+                if unmet
+                else f"stopped by the failure of: {stopped}"
+            )
             self._record(Kind.SKIPPED, step, why=why)
             return report(Status.SKIPPED, why=why)
         try:
             outcome = self._found(step, last) if state == Kind.INTENDED and last is not None else None
             if outcome is None:
                 before = step.before() if step.before else None
-                self._record(Kind.INTENDED, step, target=step.target, args=plain(step.args), title=step.title,
-                             changes=step.changes, before=plain(before))  # fmt: skip
+                self._record(
+                    Kind.INTENDED,
+                    step,
+                    target=step.target,
+                    args=plain(step.args),
+                    title=step.title,
+                    changes=step.changes,
+                    before=plain(before),
+                )
                 progress(f"{step.verb} {step.target}")
                 outcome = self._act(step, before, results, progress)
         except StorageError:
@@ -335,11 +444,17 @@ class Plan:
             self._record(Kind.SKIPPED, step, why=outcome.skipped, result=plain(outcome.result))
             return report(Status.SKIPPED, why=outcome.skipped, result=outcome.result)
         self._record(
-            Kind.DONE, step, target=step.target, result=plain(outcome.result), after=plain(outcome.after),
-            request_ids=list(outcome.request_ids), undo=outcome.undo.to_dict() if outcome.undo else None,
-            changes=step.changes, missing=list(outcome.missing),
+            Kind.DONE,
+            step,
+            target=step.target,
+            result=plain(outcome.result),
+            after=plain(outcome.after),
+            request_ids=list(outcome.request_ids),
+            undo=outcome.undo.to_dict() if outcome.undo else None,
+            changes=step.changes,
+            missing=list(outcome.missing),
             **({"before": plain(outcome.before)} if outcome.before is not None else {}),
-        )  # fmt: skip
+        )
         for lack in outcome.missing:
             progress(f"{step.verb} {step.target}: not captured: {for_terminal(lack)}")
         return report(Status.DONE, result=outcome.result, missing=outcome.missing)
@@ -347,7 +462,9 @@ class Plan:
     def _found(self, step: Step, intended: Entry) -> Outcome | None:
         return step.find(intended.body.get("before")) if step.find else None
 
-    def _act(self, step: Step, before: Any, results: Mapping[str, Mapping[str, Any]], progress: Progress) -> Outcome:
+    def _act(
+        self, step: Step, before: Any, results: Mapping[str, Mapping[str, Any]], progress: Progress
+    ) -> Outcome:
         running = Running(self.case, step, before=before, progress=progress, results=dict(results))
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"irkit-{step.verb}")
         future = pool.submit(step.act, running)
@@ -357,8 +474,10 @@ class Plan:
             if future.done():
                 raise
             running.stop()
-            raise DeadlineMissed(f"{step.title}: not finished after {step.deadline:.0f} s",
-                                 hint="the other steps went on; apply the plan again to retry this one") from None  # fmt: skip
+            raise DeadlineMissed(
+                f"{step.title}: not finished after {step.deadline:.0f} s",
+                hint="the other steps went on; apply the plan again to retry this one",
+            ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -389,11 +508,3 @@ def reason(error: Exception, *, doing: str, resource: str) -> str:
 
         return str(explained(error, doing=doing, resource=resource))
     return f"{doing}: {type(error).__name__}: {for_terminal(error)}"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A static HTML table, escaped, with inline styles only: it survives an untrusted notebook."""
-    cell = 'style="text-align:left;vertical-align:top;padding:2px 10px 2px 0;border-bottom:1px solid #8884"'
-    top = "".join(f"<th {cell}>{escape(str(h))}</th>" for h in head)
-    body = "".join("<tr>" + "".join(f"<td {cell}>{escape(for_terminal(v))}</td>" for v in row) + "</tr>" for row in rows)
-    return f'<table style="border-collapse:collapse"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'

@@ -17,16 +17,20 @@ _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.AS
 def instance_id(text: str) -> str:
     """`text` if it is an EC2 instance id, else `InvalidName`."""
     if not _INSTANCE.fullmatch(text):
-        raise InvalidName(f"{for_terminal(text)!r} is not an instance id",
-                          hint="it looks like i-0123456789abcdef0 (8 or 17 hexadecimal digits)")  # fmt: skip
+        raise InvalidName(
+            f"{for_terminal(text)!r} is not an instance id",
+            hint="it looks like i-0123456789abcdef0 (8 or 17 hexadecimal digits)",
+        )
     return text
 
 
 def account_id(text: str) -> str:
     """`text` if it is an AWS account id, leading zeros kept, else `InvalidName`."""
     if not _ACCOUNT.fullmatch(text):
-        raise InvalidName(f"{for_terminal(text)!r} is not an account id",
-                          hint="it has 12 digits; with papermill pass it with -r so that leading zeros survive")  # fmt: skip
+        raise InvalidName(
+            f"{for_terminal(text)!r} is not an account id",
+            hint="it has 12 digits; with papermill pass it with -r so that leading zeros survive",
+        )
     return text
 
 
@@ -40,14 +44,19 @@ def region_name(text: str) -> str:
 def role_arn(text: str) -> str:
     """`text` if it is the ARN of an IAM role, else `InvalidName`."""
     if not _ROLE_ARN.fullmatch(text):
-        raise InvalidName(f"{for_terminal(text)!r} is not the ARN of a role",
-                          hint="it looks like arn:aws:iam::111122223333:role/Name")  # fmt: skip
+        raise InvalidName(
+            f"{for_terminal(text)!r} is not the ARN of a role",
+            hint="it looks like arn:aws:iam::111122223333:role/Name",
+        )
     return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arn:
-    """The parts of an Amazon Resource Name. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html"""
+    """The parts of an Amazon Resource Name.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+    """
 
     partition: str
     service: str
@@ -65,5 +74,7 @@ def arn_parts(text: str) -> Arn:
     """The parts of the ARN `text`, else `InvalidName`."""
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn":
-        raise InvalidName(f"{for_terminal(text)!r} is not an ARN", hint="it looks like arn:aws:service:region:account:name")
+        raise InvalidName(
+            f"{for_terminal(text)!r} is not an ARN", hint="it looks like arn:aws:service:region:account:name"
+        )
     return Arn(partition=parts[1], service=parts[2], region=parts[3], account=parts[4], resource=parts[5])

@@ -16,12 +16,29 @@ from irkit.escape import for_terminal
 
 _SIGN_IN = "sign in (aws sso login, or set AWS_PROFILE or AWS_ACCESS_KEY_ID) and run the same command again"
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-_UNKNOWN_KEY = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "AuthFailure",
-                          "SignatureDoesNotMatch"})  # fmt: skip
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation",
-                     "AuthorizationError", "403"})  # fmt: skip
+_UNKNOWN_KEY = frozenset(
+    {
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "InvalidAccessKeyId",
+        "AuthFailure",
+        "SignatureDoesNotMatch",
+    }
+)
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "UnauthorizedOperation",
+        "Client.UnauthorizedOperation",
+        "AuthorizationError",
+        "403",
+    }
+)
 _ABSENT = ("NotFound", "NoSuchEntity", "NoSuchBucket", "NoSuchKey", "InvalidInstanceId", "404")
-_STATE = frozenset({"IncorrectState", "IncorrectInstanceState", "InvalidInstanceState", "OperationNotPermitted"})
+_STATE = frozenset(
+    {"IncorrectState", "IncorrectInstanceState", "InvalidInstanceState", "OperationNotPermitted"}
+)
 
 
 def error_code(error: BaseException) -> str:
@@ -43,30 +60,48 @@ def explained(error: Exception, *, doing: str, resource: str = "", region: str =
         return NoCredentials(f"the single sign-on session has ended; cannot {what}", hint=_SIGN_IN)
     if isinstance(error, aws.ProfileNotFound):
         return NoCredentials(f"cannot {what}: {for_terminal(error)}", hint=_SIGN_IN)
-    if isinstance(error, aws.EndpointConnectionError | aws.ConnectTimeoutError | aws.ReadTimeoutError | aws.ConnectionError):
-        return AwsError(f"cannot reach AWS to {what} ({type(error).__name__})",
-                        hint="check the network, the region's name and AWS_ENDPOINT_URL, then run it again")  # fmt: skip
+    if isinstance(
+        error,
+        aws.EndpointConnectionError | aws.ConnectTimeoutError | aws.ReadTimeoutError | aws.ConnectionError,
+    ):
+        return AwsError(
+            f"cannot reach AWS to {what} ({type(error).__name__})",
+            hint="check the network, the region's name and AWS_ENDPOINT_URL, then run it again",
+        )
     if not isinstance(error, aws.ClientError):
-        return AwsError(f"cannot {what}: {type(error).__name__}: {for_terminal(error)}", hint="see the journal")
+        return AwsError(
+            f"cannot {what}: {type(error).__name__}: {for_terminal(error)}", hint="see the journal"
+        )
     code = error_code(error)
     said = for_terminal(error.response.get("Error", {}).get("Message", ""))
     if code in _EXPIRED:
         return NoCredentials(f"the AWS credentials have expired; cannot {what}", hint=_SIGN_IN)
     if code == "OptInRequired" or (code in _UNKNOWN_KEY and region):
-        return RegionDisabled(f"cannot {what} ({code})", hint=f"{region or 'the region'} is not enabled in this account, "
-                              "or the credentials are not valid; enable it, choose another region or sign in again")  # fmt: skip
+        return RegionDisabled(
+            f"cannot {what} ({code})",
+            hint=f"{region or 'the region'} is not enabled in this account, "
+            "or the credentials are not valid; enable it, choose another region or sign in again",
+        )
     if code in _UNKNOWN_KEY:
         return NoCredentials(f"AWS does not know the credentials; cannot {what} ({code})", hint=_SIGN_IN)
     if code in _DENIED:
-        return Refused(f"not allowed to {what} ({code}: {said})", hint="ask for the permission, or use the responder role (--role)")
+        return Refused(
+            f"not allowed to {what} ({code}: {said})",
+            hint="ask for the permission, or use the responder role (--role)",
+        )
     if code.startswith("InvalidInstanceID.Malformed"):
         return NotFound(f"{resource} is not an instance id", hint="it looks like i-0123456789abcdef0")
     if any(mark in code for mark in _ABSENT):
-        return NotFound(f"{resource or 'it'} does not exist{where} ({code})", hint="check the id, the account and the region")
+        return NotFound(
+            f"{resource or 'it'} does not exist{where} ({code})",
+            hint="check the id, the account and the region",
+        )
     if code in _STATE:
         return WrongState(f"cannot {what} ({code}: {said})", hint="look at its state with `irkit preflight`")
     if code == "NotSimulated":
-        return AwsError(f"the simulated AWS cannot {what}: {said}", hint="see the fidelity table in the documentation")
+        return AwsError(
+            f"the simulated AWS cannot {what}: {said}", hint="see the fidelity table in the documentation"
+        )
     return AwsError(f"cannot {what} ({code}: {said})", hint="see the journal for the request id")
 
 

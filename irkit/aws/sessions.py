@@ -65,14 +65,18 @@ class Sessions:
         with self._lock:
             if key not in self._clients:
                 with translating(f"sign in for {service}", region=key[1]):
-                    self._clients[key] = self.session().client(service, region_name=key[1], config=self._config())
+                    self._clients[key] = self.session().client(
+                        service, region_name=key[1], config=self._config()
+                    )
             return self._clients[key]
 
     def session(self) -> boto3.Session:
         """The boto3 session behind the clients; it renews the role's credentials by itself."""
         with self._lock:
             if self._session is None:
-                self._session = boto3.Session(region_name=self.region) if self.role is None else self._assumed(self.role)
+                self._session = (
+                    boto3.Session(region_name=self.region) if self.role is None else self._assumed(self.role)
+                )
             return self._session
 
     def identity(self) -> Identity:
@@ -98,25 +102,34 @@ class Sessions:
         if source is None:
             from irkit.errors import NoCredentials
 
-            raise NoCredentials(f"no AWS credentials to assume {role} with",
-                                hint="sign in (aws sso login, or set AWS_PROFILE or AWS_ACCESS_KEY_ID)")  # fmt: skip
+            raise NoCredentials(
+                f"no AWS credentials to assume {role} with",
+                hint="sign in (aws sso login, or set AWS_PROFILE or AWS_ACCESS_KEY_ID)",
+            )
 
         def client(name: str, **keywords: Any) -> Any:
             config = self._config().merge(keywords.pop("config", None) or Config())
             return base.create_client(name, region_name=self.region, config=config, **keywords)
 
         fetcher = AssumeRoleCredentialFetcher(
-            client, source, role,
+            client,
+            source,
+            role,
             extra_args={
                 "RoleSessionName": self.session_name,
                 "SourceIdentity": _NOT_IN_NAMES.sub("-", self.responder)[:64],
-                "Tags": [{"Key": "irkit:case", "Value": self.case_id}, {"Key": "irkit:responder", "Value": self.responder}],
+                "Tags": [
+                    {"Key": "irkit:case", "Value": self.case_id},
+                    {"Key": "irkit:responder", "Value": self.responder},
+                ],
             },
-        )  # fmt: skip
+        )
         assumed = botocore.session.get_session()
         assumed.set_config_variable("region", self.region)
         # The attribute is how botocore's own documentation of custom providers plugs refreshable credentials in.
-        assumed._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)  # type: ignore[attr-defined]
+        assumed._credentials = DeferredRefreshableCredentials(
+            method="assume-role", refresh_using=fetcher.fetch_credentials
+        )  # noqa: SLF001
         return boto3.Session(botocore_session=assumed, region_name=self.region)
 
     def __repr__(self) -> str:

@@ -33,7 +33,10 @@ def wait_until(
     while (value := probe()) is None:
         left = end - time.monotonic()
         if left <= 0 or stop():
-            raise TimedOut(f"{what} did not happen within {timeout:.0f} s", hint="run the same command again to go on waiting")
+            raise TimedOut(
+                f"{what} did not happen within {timeout:.0f} s",
+                hint="run the same command again to go on waiting",
+            )
         time.sleep(min(pause, left))
         pause = min(pause * 1.5, most)
     return value

@@ -1,9 +1,9 @@
 """The evidence store of a case: a folder that keeps each item once, whole, and never changes it.
 
 An item is written to a staging file and hashed on the way; then one journal entry commits it, and only then the file
-moves to its place. A kill before the entry leaves a staging file, which `recover` keeps as an interrupted item; a kill
-after it leaves a move, which `recover` finishes. Each writer stages in a folder of its own that it holds locked while it
-lives, so that nobody takes the staging file of a capture that is still running. Nothing is ever overwritten.
+moves to its place. A kill before the entry leaves a staging file, which `recover` keeps as an interrupted item; a
+kill after it leaves a move, which `recover` finishes. Each writer stages in a folder of its own that it holds locked
+while it lives, so that nobody takes the file of a capture that is still running. Nothing is ever overwritten.
 """
 
 from __future__ import annotations
@@ -81,13 +81,16 @@ class Evidence:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def items(self, *, kind: str | None = None, place: Place | None = None, step: str | None = None) -> list[Item]:
+    def items(
+        self, *, kind: str | None = None, place: Place | None = None, step: str | None = None
+    ) -> list[Item]:
         """The items, in the order in which they were taken; filtered by kind, place or step when given."""
         self._catch_up()
         return [
-            i for i in self._items
+            i
+            for i in self._items
             if kind in (None, i.kind) and place in (None, i.place) and step in (None, i.step)
-        ]  # fmt: skip
+        ]
 
     def path(self, item: Item) -> Path:
         """Where the item's bytes are."""
@@ -102,15 +105,28 @@ class Evidence:
 
     @contextmanager
     def stage(
-        self, *, kind: str, name: str, source: str, step: str | None = None, place: Place = Place.INTAKE,
-        media_type: str = "application/octet-stream", notes: Mapping[str, Any] | None = None,
-    ) -> Iterator[tuple[Writer, Staged]]:  # fmt: skip
+        self,
+        *,
+        kind: str,
+        name: str,
+        source: str,
+        step: str | None = None,
+        place: Place = Place.INTAKE,
+        media_type: str = "application/octet-stream",
+        notes: Mapping[str, Any] | None = None,
+    ) -> Iterator[tuple[Writer, Staged]]:
         """A `Writer` and the `Staged` it fills; on leaving, the bytes are on disk and hashed but not yet an item."""
         folder = self._own_staging()
         staged = Staged(
-            kind=kind, name=safe_name(name), source=source, file=f"{folder.name}/{uuid.uuid4().hex}", step=step, place=place,
-            media_type=media_type, notes=notes or {},
-        )  # fmt: skip
+            kind=kind,
+            name=safe_name(name),
+            source=source,
+            file=f"{folder.name}/{uuid.uuid4().hex}",
+            step=step,
+            place=place,
+            media_type=media_type,
+            notes=notes or {},
+        )
         target = self._staging / staged.file
         with storage("write evidence", target):
             try:
@@ -144,13 +160,22 @@ class Evidence:
         return items
 
     def add(
-        self, data: bytes | BinaryIO | Iterable[bytes], *, kind: str, name: str, source: str, step: str | None = None,
-        place: Place = Place.INTAKE, media_type: str = "application/octet-stream", partial: bool = False,
+        self,
+        data: bytes | BinaryIO | Iterable[bytes],
+        *,
+        kind: str,
+        name: str,
+        source: str,
+        step: str | None = None,
+        place: Place = Place.INTAKE,
+        media_type: str = "application/octet-stream",
+        partial: bool = False,
         notes: Mapping[str, Any] | None = None,
-    ) -> Item:  # fmt: skip
+    ) -> Item:
         """Store `data` (bytes, a binary file or chunks) as one item and return it once it is on disk and journaled."""
-        with self.stage(kind=kind, name=name, source=source, step=step, place=place,
-                        media_type=media_type, notes=notes) as (writer, staged):  # fmt: skip
+        with self.stage(
+            kind=kind, name=name, source=source, step=step, place=place, media_type=media_type, notes=notes
+        ) as (writer, staged):
             staged.partial = partial
             for chunk in _chunks(data):
                 writer.write(chunk)
@@ -212,11 +237,21 @@ class Evidence:
         ident = f"E{number:04d}"
         folder = "cases/" + self.case_id + "/" + safe_name(f"{ident}-{staged.kind}")
         return Item(
-            id=ident, kind=staged.kind, name=staged.name, path=f"{staged.place.value}/{folder}/{staged.name}",
-            sha256=staged.sha256, size=staged.size, source=staged.source, acquired_at=timestamp(self.journal.now()),
-            tool=f"irkit/{__version__}", step=staged.step, place=staged.place, media_type=staged.media_type,
-            partial=staged.partial, notes=dict(staged.notes),
-        )  # fmt: skip
+            id=ident,
+            kind=staged.kind,
+            name=staged.name,
+            path=f"{staged.place.value}/{folder}/{staged.name}",
+            sha256=staged.sha256,
+            size=staged.size,
+            source=staged.source,
+            acquired_at=timestamp(self.journal.now()),
+            tool=f"irkit/{__version__}",
+            step=staged.step,
+            place=staged.place,
+            media_type=staged.media_type,
+            partial=staged.partial,
+            notes=dict(staged.notes),
+        )
 
     def _finish_moves(self) -> None:
         with self._lock:
@@ -245,12 +280,21 @@ class Evidence:
                 note(f"keeping {size} bytes of a capture that was interrupted")
                 with path.open("rb") as file:
                     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                batch.append(Staged(
-                    kind="interrupted", name=f"{path.name}.part", source="an interrupted capture",
-                    file=f"{folder.name}/{path.name}", step=None, place=Place.INTAKE,
-                    media_type="application/octet-stream", partial=True, sha256=sha256, size=size,
-                    notes={"why": "the capture was killed before it ended; kept as found"},
-                ))  # fmt: skip
+                batch.append(
+                    Staged(
+                        kind="interrupted",
+                        name=f"{path.name}.part",
+                        source="an interrupted capture",
+                        file=f"{folder.name}/{path.name}",
+                        step=None,
+                        place=Place.INTAKE,
+                        media_type="application/octet-stream",
+                        partial=True,
+                        sha256=sha256,
+                        size=size,
+                        notes={"why": "the capture was killed before it ended; kept as found"},
+                    )
+                )
         self.commit(batch)
         for folder in folders:
             (folder / ".lock").unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""The command line: thin. Each group lives in its own module and is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from irkit._version import __version__
+from irkit.errors import IrkitError, StorageError
+
+_COMMANDS = {
+    "demo": ("irkit.cli.demo:demo", "Investigate a compromise in a simulated AWS, from trigger to report."),
+    "sim": ("irkit.cli.sim:sim", "A simulated AWS to practise on: up, status, down."),
+    "case": ("irkit.cli.case:case", "Open, list, show, resume, undo and verify cases."),
+    "preflight": ("irkit.cli.respond:preflight", "What can be captured, and what stands in the way."),
+    "capture": ("irkit.cli.respond:capture", "Take evidence of an instance."),
+    "contain": ("irkit.cli.respond:contain", "Limit the attacker on an instance."),
+    "logs": ("irkit.cli.logs:logs", "Ingest CloudTrail and flow logs; ask them questions."),
+    "notebooks": ("irkit.cli.notebooks:notebooks", "List, show, copy and run the notebooks."),
+    "playbooks": ("irkit.cli.playbooks:playbooks", "List, show, validate, plan and run the playbooks."),
+    "report": ("irkit.cli.report:report", "Build the report of a case."),
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are called; their help is in the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order in which an investigation meets them."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command called `cmd_name`, imported now."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="irkit")
+def cli() -> None:
+    """Incident response and forensics on AWS.
+
+    \b
+    Try it without an AWS account:   irkit demo
+    At three in the morning:
+      irkit case open 2026-11-0042 --region us-east-1
+      irkit preflight i-0123456789abcdef0 --case 2026-11-0042
+      irkit capture   i-0123456789abcdef0 --case 2026-11-0042            shows the plan
+      irkit capture   i-0123456789abcdef0 --case 2026-11-0042 --apply    runs it
+      irkit contain   i-0123456789abcdef0 --case 2026-11-0042 --apply
+    Everything at once:
+      irkit playbooks run ec2-compromise --case 2026-11-0042 --set instance_id=i-0123456789abcdef0 --apply
+
+    Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done in part, 4 refused (approval or precondition).
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: errors are one line on standard error, never a traceback."""
+    try:
+        code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("stopped; what was done is in the journal, `irkit case resume` goes on", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except IrkitError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("stopped; what was done is in the journal, `irkit case resume` goes on", 130)
+    except BrokenPipeError:
+        # The reader went away (`irkit … | head`): not an error, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(
+            str(
+                StorageError(
+                    f"the operating system refused: {error.strerror or error}", hint=str(error.filename or "")
+                )
+            ),
+            1,
+        )
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    from irkit.escape import for_terminal
+
+    click.echo(f"irkit: {for_terminal(message)}", err=True)
+    sys.exit(code)

@@ -1,0 +1,259 @@
+"""`irkit case`: open, list, show, resume, undo, verify, custody."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from irkit.case import Case, cases_folder, found
+from irkit.cli.shared import (
+    enter_world,
+    json_option,
+    print_json,
+    print_table,
+    progress_to_stderr,
+    show_plan,
+    show_report,
+)
+from irkit.errors import BadInput, NotFound
+
+_CASES = click.option(
+    "--cases",
+    type=click.Path(path_type=Path),
+    envvar="IRKIT_CASES",
+    help="The folder of cases [default: IRKIT_CASES or ~/irkit/cases].",
+)
+
+
+@click.group()
+def case() -> None:
+    """A case is one investigation: its folder holds journal, evidence, work and report."""
+
+
+@case.command("open")
+@click.argument("case_id")
+@click.option(
+    "--region", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], required=True, help="Where the suspect is."
+)
+@click.option("--account", help="The account id of the suspect; checked against who AWS says we are.")
+@click.option(
+    "--role", help="ARN of the responder role to assume there. Its session carries case and responder."
+)
+@click.option("--responder", help="Who you are, for the journal and CloudTrail [default: your login].")
+@click.option("--title", default="", help="One line that says what this is about.")
+@click.option("--posture", type=click.Choice(["balanced"]), default="balanced", show_default=True)
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="NAME=WHERE",
+    help="Where things are: cloudtrail=s3://…, flow_logs=s3://…, evidence_bucket=…, topic=arn:… Repeatable.",
+)
+@_CASES
+@json_option
+def open_(case_id: str, sources: tuple[str, ...], cases: Path | None, as_json: bool, **facts: Any) -> None:
+    """Open the case CASE_ID; opening it again changes nothing."""
+    from irkit.aws import account_id, region_name
+
+    region_name(facts["region"])
+    if facts["account"]:
+        account_id(facts["account"])
+    pairs = dict(_pair(s) for s in sources)
+    opened = Case.open(
+        case_id, cases=cases, sources=pairs, simulated=os.environ.get("IRKIT_SIMULATED"), **facts
+    )
+    print_json({"case": opened.id, "folder": opened.root}) if as_json else click.echo(
+        f"case {opened.id} is in {opened.root}"
+    )
+
+
+@case.command("list")
+@_CASES
+@json_option
+def list_(cases: Path | None, as_json: bool) -> None:
+    """The cases in the folder."""
+    from irkit.playbooks.runs import unfinished
+
+    rows = [
+        (
+            c.id,
+            c.facts.opened_at[:16],
+            c.facts.region,
+            len(c.evidence.items()),
+            len(unfinished(c)),
+            c.facts.title,
+        )
+        for c in found(cases)
+    ]
+    head = ("case", "opened", "region", "items", "unfinished", "title")
+    print_json([dict(zip(head, r, strict=True)) for r in rows]) if as_json else print_table(head, rows)
+
+
+@case.command()
+@click.argument("case_id")
+@_CASES
+@json_option
+def show(case_id: str, cases: Path | None, as_json: bool) -> None:
+    """What a case holds: facts, items, and runs that have not ended."""
+    from irkit.playbooks.runs import unfinished
+
+    opened = Case.load(case_id, cases=cases)
+    items = opened.evidence.items()
+    if as_json:
+        print_json(
+            {
+                "facts": vars_of(opened),
+                "folder": opened.root,
+                "items": [i.to_dict() for i in items],
+                "entries": len(opened.journal.entries),
+                "unfinished": [r.what for r in unfinished(opened)],
+            }
+        )
+        return
+    for name, value in vars_of(opened).items():
+        if value:
+            print_table((f"{name}:", ""), []) if False else click.echo(f"{name}: {value}")
+    print_table(
+        ("item", "kind", "name", "bytes", "sha256"),
+        [(i.id, i.kind, i.name, i.size, i.sha256[:16]) for i in items],
+    )
+    for run in unfinished(opened):
+        click.echo(f"not ended: {run.what}; `irkit case resume {opened.id}` takes it up")
+
+
+def vars_of(opened: Case) -> dict[str, Any]:
+    """The facts of a case as a dictionary."""
+    from dataclasses import asdict
+
+    return asdict(opened.facts)
+
+
+@case.command()
+@click.argument("case_id", required=False)
+@_CASES
+@json_option
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+def resume(case_id: str | None, cases: Path | None, as_json: bool, quiet: bool) -> None:
+    """Take up what was cut short. Without CASE_ID: the one case in the folder that has something to take up."""
+    from irkit.cli import demo
+    from irkit.playbooks import runs
+
+    opened = Case.load(case_id, cases=cases) if case_id else _the_unfinished(cases)
+    progress = progress_to_stderr(quiet)
+    if demo.is_unfinished(opened):
+        demo.resume(opened, as_json=as_json, progress=progress)
+        return
+    if runs.unfinished(opened):
+        enter_world(opened)
+    ended = runs.resume(opened, progress=progress)
+    if as_json:
+        print_json(
+            {"case": opened.id, "resumed": [{"what": r.what, **report.to_dict()} for r, report in ended]}
+        )
+    else:
+        click.echo(f"case {opened.id}: {len(ended)} runs resumed, {len(opened.evidence.items())} items")
+    raise SystemExit(max((report.exit_code for _, report in ended), default=0))
+
+
+@case.command()
+@click.argument("case_id")
+@_CASES
+@json_option
+def verify(case_id: str, cases: Path | None, as_json: bool) -> None:
+    """Hold every file against what was recorded. CASE_ID may be a folder. Needs neither AWS nor network."""
+    from irkit.evidence.verify import verify as hold
+
+    folder = Path(case_id).expanduser()
+    root = folder if (folder / "journal.jsonl").is_file() else cases_folder(cases) / _named(case_id)
+    verdict = hold(root)
+    if as_json:
+        print_json(verdict.to_dict())
+    else:
+        for problem in verdict.problems:
+            click.echo(f"PROBLEM  {problem}")
+        for note in verdict.notes:
+            click.echo(f"note     {note}")
+        state = "sound" if verdict.sound else f"{len(verdict.problems)} problems"
+        click.echo(
+            f"case {verdict.case}: {state}; {verdict.items} items, {verdict.bytes} bytes, {verdict.entries} journal "
+            f"entries, head {verdict.head[:16]}"
+        )
+    raise SystemExit(0 if verdict.sound else 1)
+
+
+@case.command()
+@click.argument("case_id")
+@_CASES
+@json_option
+@click.option(
+    "--only", multiple=True, help="Undo only steps whose verb begins so, such as network. Repeatable."
+)
+@click.option("--force", is_flag=True, help="Also where somebody changed the resource since.")
+@click.option("--apply", is_flag=True, help="Do it. Without this only the plan is shown.")
+def undo(
+    case_id: str, cases: Path | None, as_json: bool, only: tuple[str, ...], force: bool, apply: bool
+) -> None:
+    """Put back what containment changed, newest first."""
+    from irkit.contain.undo import undo_plan
+
+    opened = Case.load(case_id, cases=cases)
+    enter_world(opened)
+    plan = undo_plan(opened, only=only or None, force=force)
+    if not apply:
+        show_plan(plan, as_json=as_json)
+        return
+    show_report(plan.apply(progress=progress_to_stderr(as_json)), as_json=as_json)
+
+
+@case.command()
+@click.argument("case_id")
+@_CASES
+@json_option
+def custody(case_id: str, cases: Path | None, as_json: bool) -> None:
+    """Who did what to which item when: the chain of custody, from the journal."""
+    opened = Case.load(case_id, cases=cases)
+    rows = [
+        (
+            e.seq,
+            e.at,
+            e.actor,
+            e.kind.value,
+            e.body.get("verb", ""),
+            ", ".join(i["id"] for i in e.body.get("items", ())),
+        )
+        for e in opened.journal.entries
+    ]
+    head = ("entry", "time", "actor", "kind", "verb", "items")
+    print_json([e.to_dict() for e in opened.journal.entries]) if as_json else print_table(head, rows)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not value:
+        raise BadInput(
+            f"--source {text!r} is not NAME=WHERE", hint="such as --source cloudtrail=s3://bucket/prefix"
+        )
+    return name, value
+
+
+def _named(case_id: str) -> str:
+    from irkit.case import case_name
+
+    return case_name(case_id)
+
+
+def _the_unfinished(cases: Path | None) -> Case:
+    from irkit.cli import demo
+    from irkit.playbooks.runs import unfinished
+
+    waiting = [c for c in found(cases) if unfinished(c) or demo.is_unfinished(c)]
+    if len(waiting) != 1:
+        names = ", ".join(c.id for c in waiting) or "none"
+        raise NotFound(
+            f"{len(waiting)} cases in {cases_folder(cases)} have something to resume ({names})",
+            hint="name the case, or give another folder with --cases",
+        )
+    return waiting[0]

@@ -1,0 +1,150 @@
+"""Options and ways of showing that several commands have."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from irkit.case import Case
+from irkit.errors import Refused
+from irkit.escape import for_terminal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def case_options(command: F) -> F:
+    """`--case` and `--cases`."""
+    command = click.option(
+        "--cases",
+        type=click.Path(path_type=Path),
+        envvar="IRKIT_CASES",
+        help="The folder of cases [default: IRKIT_CASES or ~/irkit/cases].",
+    )(command)
+    return click.option(
+        "--case",
+        "case_id",
+        required=True,
+        envvar="IRKIT_CASE",
+        help="The case's id, or the path of its folder.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON for machines on standard output."
+    )(command)
+
+
+def apply_option(command: F) -> F:
+    """`--apply`."""
+    return click.option("--apply", is_flag=True, help="Do it. Without this only the plan is shown.")(command)
+
+
+def opened(case_id: str, cases: Path | None) -> Case:
+    """The case, with the way to its simulated account set up when it plays in one."""
+    case = Case.load(case_id, cases=cases)
+    enter_world(case)
+    return case
+
+
+def enter_world(case: Case) -> None:
+    """Point this process at the world of the case: real AWS, or the simulated account the case was opened in.
+
+    Raises `Refused` rather than let a case of one world act in the other.
+    """
+    here = os.environ.get("IRKIT_SIMULATED")
+    if case.facts.simulated is None:
+        if here:
+            raise Refused(
+                f"case {case.id} is about real AWS, but this shell points at a simulated account",
+                hint="unset AWS_ENDPOINT_URL, IRKIT_SIMULATED and the simulator's keys, or open another case",
+            )
+        return
+    state = Path(case.facts.simulated)
+    if state.is_absolute():
+        from irkit.sim import daemon
+
+        up = daemon.status(state)
+        if up is None:
+            raise Refused(
+                f"the simulated account of case {case.id} has ended; what it held is gone",
+                hint="its evidence is still here (irkit case verify); begin again with `irkit demo`",
+            )
+        os.environ.update(up.env)
+    elif not here:
+        raise Refused(
+            f"case {case.id} is about a simulated account, but this shell does not point at it",
+            hint="set the exports that `irkit sim up` printed",
+        )
+
+
+def progress_to_stderr(quiet: bool = False) -> Callable[[str], None]:
+    """Progress as lines on standard error, each with the seconds since now."""
+    begun = time.monotonic()
+
+    def show(text: str) -> None:
+        if not quiet:
+            click.echo(f"{time.monotonic() - begun:6.1f} s  {for_terminal(text)}", err=True)
+
+    return show
+
+
+def print_json(value: Any) -> None:
+    """`value` on standard output, one JSON document."""
+    from irkit.canonical import plain
+
+    click.echo(json.dumps(plain(value), indent=1))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Columns as wide as they need, every value safe for a terminal."""
+    cells = [[for_terminal("" if v is None else v) for v in row] for row in rows]
+    widths = [max([len(h), *(len(r[n]) for r in cells)]) for n, h in enumerate(head)]
+    for row in [list(head), *cells]:
+        click.echo("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+
+
+def show_plan(plan: Any, *, as_json: bool) -> None:
+    """A plan: each step, on what, whether it changes AWS and how it is undone."""
+    if as_json:
+        print_json(plan.to_dict())
+        return
+    click.echo(f"{plan.title}: {len(plan)} steps, nothing is done yet")
+    rows = [
+        (
+            r["step"][:8],
+            r["verb"],
+            r["target"],
+            "changes" if r["changes"] else "reads",
+            r["state"],
+            r["title"],
+        )
+        for r in plan.rows()
+    ]
+    print_table(("step", "verb", "on", "AWS", "state", "what it does"), rows)
+    for row in plan.rows():
+        if row["undo"]:
+            click.echo(f"  {row['step'][:8]} is undone by: {for_terminal(row['undo'])}")
+    click.echo("Add --apply to do it.")
+
+
+def show_report(report: Any, *, as_json: bool) -> None:
+    """How a plan went, and the exit code that says it."""
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        print_table(
+            ("verb", "on", "status", "what happened"),
+            [
+                (s.verb, s.target, s.status.value, "; ".join(filter(None, (s.why, *s.missing))))
+                for s in report.steps
+            ],
+        )
+    raise SystemExit(report.exit_code)

@@ -1,0 +1,57 @@
+"""What a notebook needs of irkit: strict parameters, its case, a place for results; and the runner that executes it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from irkit.notebook.models import (
+        AnalyzeCloudTrail,
+        AnalyzeFindings,
+        AnalyzeNetwork,
+        CaptureInstance,
+        ContainInstance,
+        FinalReport,
+        Notify,
+        Preflight,
+    )
+    from irkit.notebook.parameters import Parameters, params
+    from irkit.notebook.results import finish, keep
+
+_ROOMS = {
+    "params": "parameters",
+    "Parameters": "parameters",
+    "finish": "results",
+    "keep": "results",
+    "Preflight": "models",
+    "CaptureInstance": "models",
+    "ContainInstance": "models",
+    "Notify": "models",
+    "AnalyzeCloudTrail": "models",
+    "AnalyzeNetwork": "models",
+    "AnalyzeFindings": "models",
+    "FinalReport": "models",
+}
+
+__all__ = [
+    "AnalyzeCloudTrail",
+    "AnalyzeFindings",
+    "AnalyzeNetwork",
+    "CaptureInstance",
+    "ContainInstance",
+    "FinalReport",
+    "Notify",
+    "Parameters",
+    "Preflight",
+    "finish",
+    "keep",
+    "params",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names on first use: pydantic is not needed to find a notebook's path."""
+    if name in _ROOMS:
+        return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

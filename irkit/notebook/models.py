@@ -1,0 +1,91 @@
+"""The parameters of the notebooks that come with irkit, one model each: names, types, limits, what they mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from irkit.aws.names import instance_id
+from irkit.errors import InvalidParameter
+from irkit.notebook.parameters import Parameters
+
+InstanceId = Annotated[str, AfterValidator(instance_id)]
+Mode = Annotated[Literal["plan", "apply"], Field(description="plan shows what would be done; apply does it")]
+Capture = Literal["metadata", "console", "disks", "host"]
+Containment = Literal["guard", "fleet", "network", "identity"]
+
+
+class Preflight(Parameters):
+    """`capture/preflight`: what can be captured and contained, and what stands in the way."""
+
+    instance_id: InstanceId
+
+
+class CaptureInstance(Parameters):
+    """`capture/instance`: take evidence of one instance."""
+
+    instance_id: InstanceId
+    only: tuple[Capture, ...] = ("metadata", "console", "disks", "host")
+    mode: Mode = "plan"
+
+
+class ContainInstance(Parameters):
+    """`contain/instance`: limit the attacker. `ssm_room` leaves the SSM agent its channel for the capture to come."""
+
+    instance_id: InstanceId
+    only: tuple[Containment, ...] = ("guard", "fleet", "network", "identity")
+    ssm_room: bool = False
+    mode: Mode = "plan"
+
+
+class Notify(Parameters):
+    """`report/notify`: tell people what was done and what needs a decision. `topic` is the ARN of an SNS topic."""
+
+    instance_id: InstanceId
+    topic: str = ""
+    mode: Mode = "plan"
+
+
+class AnalyzeCloudTrail(Parameters):
+    """`analyze/cloudtrail-overview`: `source` is a folder, a file or `s3://bucket/prefix`; `days` back from now."""
+
+    instance_id: InstanceId
+    source: str = ""
+    days: Annotated[int, Field(ge=1, le=3650)] = 14
+    mode: Mode = "plan"
+
+
+class AnalyzeNetwork(AnalyzeCloudTrail):
+    """`analyze/network-flows`: VPC flow logs, as for CloudTrail."""
+
+
+class AnalyzeFindings(Parameters):
+    """`analyze/instance-findings`: from tables and host facts to findings."""
+
+    instance_id: InstanceId
+
+
+class FinalReport(Parameters):
+    """`report/final-report`: the report of the case."""
+
+
+BY_NOTEBOOK: dict[str, type[Parameters]] = {
+    "capture/preflight": Preflight,
+    "capture/instance": CaptureInstance,
+    "contain/instance": ContainInstance,
+    "report/notify": Notify,
+    "analyze/cloudtrail-overview": AnalyzeCloudTrail,
+    "analyze/network-flows": AnalyzeNetwork,
+    "analyze/instance-findings": AnalyzeFindings,
+    "report/final-report": FinalReport,
+}
+
+
+def model_of(notebook: str) -> type[Parameters]:
+    """The parameters of the notebook called `notebook`."""
+    if notebook not in BY_NOTEBOOK:
+        raise InvalidParameter(
+            f"no parameters are known for notebook {notebook}", hint="see `irkit notebooks list`"
+        )
+    return BY_NOTEBOOK[notebook]

@@ -1,0 +1,99 @@
+"""Execute a notebook for a case: checked parameters, papermill in this process, and the outcome read back.
+
+papermill would write to S3 after every cell, reports only 0 or 1, and lets the kernel listen on TCP. Here the output is
+a local file, sockets are local files, and what went wrong has a type. https://papermill.readthedocs.io
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from irkit.errors import IrkitError, MissingExtra
+from irkit.escape import for_terminal
+from irkit.notebook.catalog import find
+from irkit.notebook.models import model_of
+from irkit.notebook.parameters import checked
+from irkit.notebook.results import MIME
+
+
+class NotebookFailed(IrkitError):
+    """A cell raised, ran out of time, or the kernel died."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """A notebook that ran to its end: where its output is, and what its last cell reported."""
+
+    notebook: str
+    output: Path
+    status: str
+    missing: tuple[str, ...]
+    written: tuple[Mapping[str, Any], ...]
+
+
+def execute(notebook: str, parameters: Mapping[str, Any], output: Path, *, timeout: float) -> Execution:
+    """Run `notebook` with `parameters`; its output is at `output` also when it fails (`NotebookFailed`).
+
+    `timeout` is seconds for each cell. Parameters are checked before a kernel starts (`InvalidParameter`).
+    """
+    source = find(notebook)
+    given = checked(model_of(notebook), dict(parameters)).model_dump()
+    try:
+        with warnings.catch_warnings():
+            # papermill 2.7 still uses what its own dependencies deprecate.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import papermill
+            from nbclient.exceptions import CellTimeoutError, DeadKernelError
+            from papermill.exceptions import PapermillException, PapermillExecutionError
+            from traitlets.config import Config
+    except ImportError as error:
+        raise MissingExtra(
+            f"cannot run notebooks: {error.name} is not installed", hint="pip install 'irkit-aws[notebooks]'"
+        ) from error
+    output.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            ran = papermill.execute_notebook(
+                str(source.path),
+                str(output),
+                parameters=given,
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+                execution_timeout=int(timeout),
+                start_timeout=60,
+                config=Config({"KernelManager": {"transport": "ipc"}}),
+            )
+    except PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"notebook {notebook}, cell {error.cell_index}: {error.ename}: {for_terminal(error.evalue)}",
+            hint=f"see {output.name}",
+        ) from None
+    except CellTimeoutError as error:
+        raise NotebookFailed(
+            f"notebook {notebook}: a cell ran longer than {timeout:.0f} s", hint=f"see {output.name}"
+        ) from error
+    except (DeadKernelError, PapermillException) as error:
+        raise NotebookFailed(
+            f"notebook {notebook}: {type(error).__name__}: {for_terminal(error)}", hint="run it again"
+        ) from error
+    result = _result(ran)
+    return Execution(
+        notebook=notebook,
+        output=output,
+        status=str(result.get("status", "done")),
+        missing=tuple(str(m) for m in result.get("missing", ())),
+        written=tuple(result.get("written", ())),
+    )
+
+
+def _result(notebook: Any) -> Mapping[str, Any]:
+    outputs = (o for cell in reversed(notebook.cells) for o in cell.get("outputs", ()))
+    return next((o["data"][MIME] for o in outputs if MIME in o.get("data", {})), {})

@@ -1,0 +1,96 @@
+"""Runs: what was begun for a case is in its journal until it has ended, so that it can be taken up again.
+
+A run is a capture, a containment or a playbook. `start` journals it and applies its plan; `resume` finds the runs that
+a kill cut short, makes the same plans again and applies them, which skips what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from irkit.canonical import digest, plain
+from irkit.case import Case
+from irkit.errors import BadInput
+from irkit.journal import Kind
+from irkit.plan import Plan, Progress, Report, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as the journal has it: `what` was begun with which arguments."""
+
+    id: str
+    what: str
+    args: Mapping[str, Any]
+
+
+def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
+    """The plan of a run: `capture`, `contain` take `instance_id` and `only`; `playbook` takes `playbook` and `inputs`."""
+    if what == "capture":
+        from irkit import capture
+
+        return capture.plan(case, args["instance_id"], only=args.get("only") or None)
+    if what == "contain":
+        from irkit import contain
+
+        return contain.plan(case, args["instance_id"], only=args.get("only") or None)
+    if what == "playbook":
+        from irkit.playbooks import run, schema
+
+        return run.plan(case, schema.load(args["playbook"]), dict(args["inputs"]))
+    raise BadInput(
+        f"the journal knows a run of {what}, which this version of irkit does not", hint="use a newer irkit"
+    )
+
+
+def start(case: Case, what: str, args: Mapping[str, Any], *, progress: Progress = silent) -> Report:
+    """Journal the run, apply its plan, journal how it ended. The plan is made first: bad input begins nothing."""
+    plan = planned(case, what, args)
+    run = Run(id=digest([case.id, what, plain(args)])[:16], what=what, args=args)
+    if run.id not in {r.id for r in unfinished(case)}:
+        case.journal.append(Kind.RUN, run=run.id, what=what, args=plain(args))
+    return _applied(case, run, plan, progress)
+
+
+def unfinished(case: Case) -> list[Run]:
+    """The runs that were begun and have not ended, oldest first."""
+    case.journal.refresh()
+    open_runs: dict[str, Run] = {}
+    for entry in case.journal.entries:
+        if entry.kind is Kind.RUN:
+            run = Run(id=entry.body["run"], what=entry.body["what"], args=entry.body["args"])
+            open_runs[run.id] = run
+        elif entry.kind is Kind.ENDED:
+            open_runs.pop(entry.body["run"], None)
+    return list(open_runs.values())
+
+
+def resume(case: Case, *, progress: Progress = silent) -> list[tuple[Run, Report]]:
+    """Settle what a kill left behind and take up every run that has not ended; returns how each of them went."""
+    case.evidence.recover(note=progress)
+    if case.journal.torn:
+        case.note("resumed after a write was cut short")
+    ended = []
+    for run in unfinished(case):
+        progress(
+            f"resuming {run.what} {run.args.get('instance_id') or run.args.get('playbook') or ''}".rstrip()
+        )
+        ended.append((run, _applied(case, run, planned(case, run.what, run.args), progress)))
+    case.close()
+    return ended
+
+
+def _applied(case: Case, run: Run, plan: Plan, progress: Progress) -> Report:
+    report = plan.apply(progress=progress)
+    case.journal.append(
+        Kind.ENDED,
+        run=run.id,
+        what=run.what,
+        complete=report.complete,
+        failed=[s.verb for s in report.failed],
+        missing=[f"{s.verb}: {m}" for s in report.steps for m in s.missing],
+    )
+    case.close()
+    return report
