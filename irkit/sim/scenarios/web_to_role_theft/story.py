@@ -318,7 +318,7 @@ def _intruder(rng: Random, seed: int, estate: Estate) -> Intruder:
     account = estate.account
     shell = f"{rng.choice(SHELLS)}-{rng.getrandbits(20):05x}.php"
     disguise = f"{rng.choice(DISGUISES)}{rng.randrange(10, 99)}"
-    miner_dir = f"/var/tmp/.{rng.choice(('font', 'ICE', 'cache', 'X11'))}-{rng.getrandbits(24):06x}"  # noqa: S108
+    miner_dir = f"/var/tmp/.{rng.choice(('font', 'ICE', 'cache', 'X11'))}-{rng.getrandbits(24):06x}"  # noqa: S108  # nosec B108 - a path in the story
     pool_ip = f"198.19.{ids.octet(seed, 7)}.{rng.randrange(2, 250)}"
     pool_port = rng.choice(POOL_PORTS)
     wallet = "4" + ids.token(rng, 40)
@@ -350,7 +350,7 @@ def _intruder(rng: Random, seed: int, estate: Estate) -> Intruder:
         ssh_blob=blob,
         ssh_fingerprint=fingerprint,
         ssh_comment=f"{ids.token(rng, 6).lower()}@{rng.choice(('kali', 'parrot', 'vps'))}-{rng.getrandbits(16):04x}",
-        archive_path=f"/var/tmp/.{rng.getrandbits(24):06x}.tgz",  # noqa: S108
+        archive_path=f"/var/tmp/.{rng.getrandbits(24):06x}.tgz",  # noqa: S108  # nosec B108 - a path in the story
         hostile_file=f"/var/www/html/uploads/photo {rng.getrandbits(16):04x}\n$(touch x) 'q\" <b>.jpg",
         api_agent="aws-cli/2.17.32 md/awscrt#0.20.11 ua/2.0 os/linux#6.8.11-amd64 md/arch#x86_64 lang/python#3.11.9",
         hostile_agents=(
