@@ -35,13 +35,8 @@ A message is one line: what happened, to which resource, what to do next. A trac
 
 def cli() -> str:
     """Every command with its `--help`, in the order in which `irkit --help` lists them."""
-    import click
+    from irkit.cli import cli as program
 
-    import irkit.cli
-
-    program = next(
-        value for value in (irkit.cli.main, *vars(irkit.cli).values()) if isinstance(value, click.Group)
-    )
     parts = ["# The command line", "What each command prints for `--help`."]
     for path, command in _commands(program, ("irkit",)):
         context = _context(program, path)
@@ -79,7 +74,8 @@ def simulator() -> str:
     """The fidelity table: what the simulated AWS does, how truly, and what it refuses."""
     from irkit.sim import fidelity
 
-    return fidelity.markdown()
+    table: str = fidelity.markdown()
+    return table
 
 
 def questions() -> str:

@@ -44,15 +44,12 @@ def test_every_document_can_be_reached_from_the_readme(checkout: Path, tracked: 
 def test_every_irkit_command_in_the_documents_exists(checkout: Path, tracked: list[str]) -> None:
     import click
 
-    import irkit.cli
+    from irkit.cli import cli
 
-    program = next(
-        value for value in (irkit.cli.main, *vars(irkit.cli).values()) if isinstance(value, click.Group)
-    )
     unknown = []
     for name, text in documents(checkout, tracked).items():
         for words in (match.split() for block in BLOCK.findall(text) for match in COMMAND.findall(block)):
-            command: click.Command | None = program
+            command: click.Command | None = cli
             for word in words:
                 if isinstance(command, click.Group):
                     command = command.get_command(click.Context(command), word)
