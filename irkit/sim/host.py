@@ -81,8 +81,9 @@ class Host:
             return False
         self._process = process
         if not _ready(process):
-            self.stop()
+            process.kill()
             said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
+            self.stop()
             self.trouble = f"the sandbox did not start (user namespaces may be off): {said or 'no answer'}"
             return False
         self._pid = _only_child(process.pid)
@@ -112,7 +113,7 @@ class Host:
             return
         process.kill()
         process.wait(timeout=10)
-        for stream in (process.stdin, process.stdout):
+        for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
