@@ -136,25 +136,29 @@ def notebooks() -> str:
 
 
 def playbooks() -> str:
-    """Each playbook: when it runs, what it needs, its steps."""
-    import yaml
+    """Each playbook: what it is for, what it needs, its steps."""
+    from irkit.playbooks.schema import shipped_playbooks
 
     parts = [
         "# Playbooks",
         "Shipped in the wheel; `irkit playbooks plan NAME` prints what would run and change, before anything does.",
     ]
-    for path in sorted((ROOT / "playbooks").glob("*.yaml")):
-        book = yaml.safe_load(path.read_text(encoding="utf-8"))
-        parts.append(f"## {book['id']}\n\n**{book['title']}**")
-        if book.get("description"):
-            parts.append(str(book["description"]).strip())
-        rows = [
-            f"| {step['id']} | {step.get('title', '')} | {'changes AWS' if step.get('mutates') else ''} "
-            f"| {'yes' if step.get('approval') else ''} |"
-            for step in book["steps"]
+    for book in shipped_playbooks():
+        parts.append(f"## {book.id}\n\n**{book.title}**")
+        parts += [book.description.strip()] if book.description else []
+        parts += ["ATT&CK: " + ", ".join(book.attack)] if book.attack else []
+        inputs = [f"| `{n}` | {i.type} | {_cell(i.default)} | {i.help} |" for n, i in book.inputs.items()]
+        parts.append("\n".join(["| input | takes | default | |", "|---|---|---|---|", *inputs]))
+        steps = [
+            f"| {s.id} | `{s.notebook}` | {'changes' if s.mutates else 'reads'} | {', '.join(s.needs)} | {s.title} |"
+            for s in book.steps
         ]
-        parts.append("\n".join(["| step | what | | approval |", "|---|---|---|---|", *rows]))
+        parts.append("\n".join(["| step | notebook | AWS | after | |", "|---|---|---|---|---|", *steps]))
     return "\n\n".join(parts)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None or value == "" else f"`{value}`"
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
