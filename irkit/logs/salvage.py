@@ -15,8 +15,9 @@ _START = re.compile(r"\{\s*\"")
 _BEGIN = re.compile(r"\s*(?:\{\s*\"Records\"\s*:\s*\[|\[)?\s*")
 _BETWEEN = re.compile(r"[\s,]*")
 _END = re.compile(r"\s*\]?\s*\}?\s*")
-# Resynchronising decodes text more than once; nested input must not make that quadratic.
-_BUDGET = 50
+# Characters that may be decoded in search of the next record; nested input must not make that take hours.
+_BUDGET = 100_000_000
+_DEEPEST = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +75,16 @@ def _piece(text: str, value: object) -> Piece:
 
 def _next_record(decoder: json.JSONDecoder, text: str, at: int) -> int:
     """Where the next object begins that decodes and has a record's names; the end of `text` if there is none."""
-    budget = _BUDGET * (len(text) - at)
-    for start in _START.finditer(text, at):
-        value, after, fault = _decode(decoder, text, start.start())
-        if fault is None and isinstance(value, dict) and "eventName" in value and "eventTime" in value:
-            return start.start()
-        budget -= max(after - start.start(), 100)
-        if budget < 0:
-            break
+    budget = _BUDGET + 10 * (len(text) - at)
+    while budget > 0 and (start := _START.search(text, at)):
+        begin = start.start()
+        value, after, fault = _decode(decoder, text, begin)
+        if fault is None and isinstance(value, dict):
+            if "eventName" in value and "eventTime" in value:
+                return begin
+            # What lies in a whole object that is no record is none either, unless the object wraps records.
+            at = begin + 1 if "Records" in value else after
+        else:
+            at = begin + 1
+        budget -= max(after - begin, 0 if fault is None else _DEEPEST)
     return len(text)
