@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from irkit._version import __version__
 
 if TYPE_CHECKING:
-    from irkit import capture, contain, hunt, logs, notebook, playbooks, report
+    from irkit import capture, contain, findings, hunt, logs, notebook, playbooks, report
     from irkit.case import Case
     from irkit.errors import IrkitError
     from irkit.evidence import Item, verify
@@ -34,6 +34,7 @@ __all__ = [
     "__version__",
     "capture",
     "contain",
+    "findings",
     "hunt",
     "logs",
     "notebook",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from irkit.logs.acquisition import plan
 from irkit.logs.ingest import Progress, ingest
 from irkit.logs.report import IngestReport, Quarantined
 
-__all__ = ["IngestReport", "Progress", "Quarantined", "ingest"]
+__all__ = ["IngestReport", "Progress", "Quarantined", "ingest", "plan"]

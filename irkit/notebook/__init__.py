@@ -17,13 +17,18 @@ if TYPE_CHECKING:
         Preflight,
     )
     from irkit.notebook.parameters import Parameters, params
-    from irkit.notebook.results import finish, keep
+    from irkit.notebook.results import finish, keep, keep_answers, show
+    from irkit.notebook.taken import host_facts, subject
 
 _ROOMS = {
     "params": "parameters",
     "Parameters": "parameters",
     "finish": "results",
     "keep": "results",
+    "keep_answers": "results",
+    "host_facts": "taken",
+    "show": "results",
+    "subject": "taken",
     "Preflight": "models",
     "CaptureInstance": "models",
     "ContainInstance": "models",
@@ -45,8 +50,12 @@ __all__ = [
     "Parameters",
     "Preflight",
     "finish",
+    "host_facts",
     "keep",
+    "keep_answers",
     "params",
+    "show",
+    "subject",
 ]
 
 

@@ -88,3 +88,22 @@ def keep(case: Case, name: str, value: Any) -> Path:
         path, (json.dumps(plain(raw), indent=1, sort_keys=isinstance(raw, Mapping)) + "\n").encode("ascii")
     )
     return path
+
+
+def keep_answers(case: Case, answers: Mapping[str, Any], *, most: int = 500) -> list[Any]:
+    """Write each answer as the artifact `answers/<name>.json` and return the answers, to be shown.
+
+    A file holds `most` rows at most and says how many there are; the tables hold all of them.
+    """
+    for name, answer in answers.items():
+        raw = answer.to_dict()
+        keep(case, f"answers/{name}", raw | {"rows": raw["rows"][:most], "total": len(raw["rows"])})
+    return list(answers.values())
+
+
+def show(results: Iterable[Any]) -> None:
+    """Show each of `results` in the notebook, one under the other, as the static tables that they are."""
+    from IPython.display import display
+
+    for result in results:
+        display(result)

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from irkit import plan as plans
 from irkit.case import Case
-from irkit.errors import IrkitError
-from irkit.escape import for_terminal
-from irkit.evidence import Place
-from irkit.journal import Entry, Journal, Kind
+from irkit.notebook import keeping
 from irkit.notebook.models import model_of
 from irkit.notebook.parameters import checked
-from irkit.notebook.runner import execute
 from irkit.plan import Outcome, Plan, Running
 from irkit.playbooks.schema import Playbook, Reference, Step
 
@@ -65,69 +58,13 @@ def _because(step: Step) -> str:
 def _run(step: Step, parameters: dict[str, Any], skipped: str | None, running: Running) -> Outcome:
     if skipped is not None:
         return Outcome(skipped=skipped)
-    case = running.case
-    output = case.active / "notes" / "running" / f"{running.step_id}.ipynb"
-    try:
-        with following(case.journal, running.progress):
-            ran = execute(step.notebook, parameters, output, timeout=step.timeout)
-    except IrkitError:
-        _register(running, step, output, partial_=True)
-        raise
-    item = _register(running, step, output, partial_=ran.status == "partial")
-    return Outcome(result={"status": ran.status, "notebook": item}, missing=ran.missing)
-
-
-def _register(running: Running, step: Step, output: Any, *, partial_: bool) -> str | None:
-    """Keep the executed notebook as an item of the case: what was run, with its outputs, is evidence of the method."""
-    if not output.is_file():
-        return None
-    with output.open("rb") as file:
-        item = running.case.evidence.add(
-            file,
-            kind="notebook",
-            name=f"{step.id}-{step.notebook.replace('/', '-')}.ipynb",
-            source=step.notebook,
-            step=running.step_id,
-            place=Place.ACTIVE,
-            media_type="application/x-ipynb+json",
-            partial=partial_,
-        )
-    output.unlink()
-    return item.id
-
-
-@contextmanager
-def following(journal: Journal, progress: Callable[[str], None], *, every: float = 0.5) -> Iterator[None]:
-    """Show what other processes write to the journal while the block runs: a notebook's kernel has no other voice."""
-    ended = threading.Event()
-    watcher = Journal(journal.path, actor=journal.actor)
-    seen = len(watcher.entries)
-
-    def watch() -> None:
-        nonlocal seen
-        while not ended.wait(every):
-            watcher.refresh()
-            for entry in watcher.entries[seen:]:
-                if line := _spoken(entry):
-                    progress(line)
-            seen = len(watcher.entries)
-
-    thread = threading.Thread(target=watch, name="irkit-following", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _spoken(entry: Entry) -> str | None:
-    verb = entry.body.get("verb")
-    if verb is None:
-        return None
-    if entry.kind is Kind.DONE:
-        missing = entry.body.get("missing") or []
-        return f"{verb} done" + (f", {len(missing)} not captured" if missing else "")
-    if entry.kind in (Kind.FAILED, Kind.SKIPPED):
-        return f"{verb} {entry.kind.value}: {for_terminal(entry.body.get('why', ''))}"
-    return None
+    ran, item = keeping.run(
+        running.case,
+        step.notebook,
+        parameters,
+        timeout=step.timeout,
+        progress=running.progress,
+        step=running.step_id,
+        label=step.id,
+    )
+    return Outcome(result={"status": ran.status, "notebook": item.id}, missing=ran.missing)

@@ -38,3 +38,14 @@ def plant(name: str, sim: Simulator, *, seed: int = 7, at: datetime | None = Non
     room = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     public, truth, intruder = room.build(sim, seed=seed, at=at or datetime.now(UTC))
     return World(public=public, truth=truth, intruder=intruder)
+
+
+def preview(name: str, *, seed: int = 7, at: datetime) -> dict[str, Any]:
+    """What `plant` with the same arguments will make public, without a simulator: enough to open a case with."""
+    from irkit.errors import NotFound
+
+    if name not in SCENARIOS:
+        raise NotFound(f"there is no scenario {name!r}", hint=f"choose one of {', '.join(SCENARIOS)}")
+    room = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    public: dict[str, Any] = room.preview(seed=seed, at=at)
+    return public

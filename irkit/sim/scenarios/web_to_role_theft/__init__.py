@@ -51,6 +51,15 @@ def build(
     return _public(story), truth(story, intrusion, traffic), _intruder(story)
 
 
+def preview(*, seed: int, at: datetime) -> dict[str, Any]:
+    """What `build` would return as public."""
+    from irkit.sim.world import FORENSICS_ACCOUNT, HOME_REGION, MEMBER_ACCOUNT
+
+    return _public(
+        tell(seed=seed, at=at, account=MEMBER_ACCOUNT, forensics_account=FORENSICS_ACCOUNT, region=HOME_REGION)
+    )
+
+
 def _fill_buckets(story: Story, traffic: Flows, records: list[dict[str, Any]]) -> None:
     # straight into moto's store: six hundred uploads by HTTP would take longer than all the rest
     from moto.s3.models import s3_backends

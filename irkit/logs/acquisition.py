@@ -1,0 +1,70 @@
+"""Logs as evidence: the originals are kept and hashed as they come; what is read from them lies in the case's tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from irkit.plan import Outcome, Plan, Running, Step
+
+if TYPE_CHECKING:
+    from irkit.case import Case
+    from irkit.logs.ingest import Progress
+    from irkit.logs.sources import LogFile
+
+
+def plan(case: Case, source: str, *, kind: str, days: int | None = None, deadline: float = 3600) -> Plan:
+    """What taking the logs at `source` would do: keep every file as an item of `kind`, and ingest it.
+
+    `source` is a folder, a file or `s3://bucket/prefix`; `days` back from when the case was opened limits what is read
+    where the paths have dates. Applied again, files that were taken are skipped.
+    """
+    step = Step(
+        verb=f"logs.{kind}",
+        target=source,
+        title=f"keep the {kind} files under {source} as evidence and read them into tables",
+        args={"days": days},
+        act=partial(_take, source=source, kind=kind, days=days),
+        changes=False,
+        deadline=deadline,
+    )
+    return Plan(case, [step], title=f"{kind} logs")
+
+
+def _take(running: Running, *, source: str, kind: str, days: int | None) -> Outcome:
+    from irkit.logs.ingest import ingest
+
+    case = running.case
+    # Reckoned from the opening of the case, not from now: a resumed step asks for the same window.
+    opened = datetime.fromisoformat(case.facts.opened_at).astimezone(UTC)
+    kept: dict[tuple[str, str], str] = {(i.source, i.sha256): i.id for i in case.evidence.items(kind=kind)}
+
+    def keep(file: LogFile, content: bytes, sha256: str) -> str:
+        """The id of the item that holds the file; an interrupted run may have stored it already."""
+        if (file.uri, sha256) not in kept:
+            item = case.evidence.add(
+                content,
+                kind=kind,
+                name=file.uri.rsplit("/", 1)[-1],
+                source=file.uri,
+                step=running.step_id,
+                media_type="application/gzip" if file.uri.endswith(".gz") else "text/plain",
+            )
+            kept[file.uri, sha256] = item.id
+        return kept[file.uri, sha256]
+
+    def show(at: Progress) -> None:
+        if at.files % 100 == 0 or at.files == at.of:
+            running.progress(f"{at.files} of {at.of} files, {at.rows} records")
+
+    report = ingest(
+        source,
+        case.tables_dir,
+        session=case.aws if source.startswith("s3://") else None,
+        since=opened - timedelta(days=days) if days else None,
+        keep=keep,
+        progress=show,
+    )
+    lost = tuple(f"{q.source}: {q.reason}" for q in report.quarantined)
+    return Outcome(result=report.to_dict(), missing=lost)
