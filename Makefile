@@ -73,7 +73,7 @@ test-wheel: $(VENV)/.dev  ## The tests against the built wheel, in a clean envir
 
 .PHONY: soak
 soak: $(VENV)/.dev  ## Kill the demo at ten random moments, resume, and check that nothing is lost or done twice
-	$(BIN)/python -m pytest -m soak -p no:randomly --timeout 1800
+	$(BIN)/python -m pytest -m soak -p no:randomly -s tests/soak
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## Side-by-side speed, as ratios
