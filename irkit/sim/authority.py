@@ -91,11 +91,15 @@ def documents(caller: Caller) -> Iterator[Any]:
         backend = iam_backends[caller.account]["aws"]
         for group in backend.get_groups_for_user(holder.name):
             yield from list(group.policies.values())
-            yield from [policy.document for policy in group.managed_policies.values()]
-    yield from [policy.document for policy in list(holder.managed_policies.values())]
+            yield from [_document(policy) for policy in group.managed_policies.values()]
+    yield from [_document(policy) for policy in list(holder.managed_policies.values())]
     session_policy = getattr(caller.session, "policy", None)
     if session_policy:
         yield session_policy
+
+
+def _document(policy: Any) -> Any:
+    return next((v.document for v in policy.versions if v.version_id == policy.default_version_id), None)
 
 
 def _inline_of_user(caller: Caller) -> list[dict[str, Any]]:

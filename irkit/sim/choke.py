@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult, BaseResponse
+from werkzeug.exceptions import HTTPException
 
 from irkit.sim import authority, callers, ec2_checks, records, world
 from irkit.sim.faults import Refusal
@@ -86,6 +87,10 @@ def _guarded(original: Callable[..., Answer]) -> Callable[..., Answer]:
             status, headers, body = _refused(self, not_simulated(service, operation, str(gap)))
         except Refusal as refusal:
             status, headers, body = _refused(self, refusal)
+        except HTTPException:
+            raise
+        except Exception as crash:  # moto's own defect: as loud as a gap, and named
+            status, headers, body = _refused(self, not_simulated(service, operation, f"moto failed: {crash!r}"))
         _note(here, self, service, operation, status, headers, body, caller)
         return status, headers, body
 
@@ -110,6 +115,10 @@ def _guarded_s3(original: Callable[..., Answer]) -> Callable[..., Answer]:
             answer = _refused_s3(not_simulated("s3", operation, str(gap)))
         except Refusal as late:
             answer = _refused_s3(late)
+        except HTTPException:
+            raise
+        except Exception as crash:
+            answer = _refused_s3(not_simulated("s3", operation, f"moto failed: {crash!r}"))
         self.uri_match = uri_match
         _note(here, self, "s3", operation, *answer, caller, parsed)
         return answer

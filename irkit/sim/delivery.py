@@ -14,7 +14,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,7 @@ class Delivery:
                 yield self._seal(trail, region, chain)
 
     def _seal(self, trail: Any, region: str, chain: _Chain) -> str:
-        end = datetime.now(UTC)
+        end = max(datetime.now(UTC), chain.start + timedelta(seconds=1))  # two in one second would share a key
         folder = _folder(trail, "CloudTrail-Digest", region, end)
         stem = f"{trail.account_id}_CloudTrail-Digest_{region}_{trail.trail_name}_{trail.region_name}"
         key = f"{folder}/{stem}_{end:%Y%m%dT%H%M%SZ}.json.gz"

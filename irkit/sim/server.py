@@ -38,6 +38,8 @@ class Application:
             status, body = self._control(environ)
             start_response(_STATUS[status], [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
             return [body]
+        if environ.get("REQUEST_METHOD") == "PUT" and "x-www-form-urlencoded" in str(environ.get("CONTENT_TYPE")):
+            environ["CONTENT_TYPE"] = "binary/octet-stream"  # curl and urllib say so of any upload; it is no form
         refused = unknown.refuse(environ, self._moto)
         if refused is not None:
             return _send(refused, start_response)

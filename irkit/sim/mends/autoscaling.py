@@ -51,6 +51,17 @@ def enter_standby_instances(
     return activities
 
 
+@mends(AutoScalingBackend, "update_attached_target_groups")
+def update_attached_target_groups(_original: Any, self: Any, group_name: str) -> None:
+    """Register the members that are in service with the group's target groups; moto takes those in standby too."""
+    group = self.autoscaling_groups[group_name]
+    for arn in list(group.target_group_arns or []):
+        target_group = self.elbv2_backend.target_groups.get(arn)
+        if target_group is not None:
+            members = [{"Id": m.instance.id, "Port": target_group.port} for m in group.active_instances()]
+            self.elbv2_backend.register_targets(arn, [m for m in members if m["Id"] not in target_group.targets])
+
+
 @mends(AutoScalingBackend, "exit_standby_instances")
 def exit_standby_instances(original: Any, self: Any, group_name: str, instance_ids: list[str]) -> Any:
     """Back into service, and back into the group's target groups."""

@@ -136,6 +136,19 @@ def get_permission(original: Any, self: Any, action: str, resource: str) -> Any:
     return PermissionResult.NEUTRAL if permission == PermissionResult.DENIED else permission
 
 
+@mends(S3Response, "_get_checksum")
+def kept_checksum(original: Any, self: Any, response_headers: dict[str, Any]) -> Any:
+    """The checksum that came with an upload; moto overlooks one that is sent without naming its algorithm."""
+    if not self.headers.get("x-amz-sdk-checksum-algorithm"):
+        for algorithm in ("SHA256", "SHA1", "CRC32", "CRC32C", "CRC64NVME"):
+            name = f"x-amz-checksum-{algorithm.lower()}"
+            value = self.headers.get(name)
+            if value:
+                response_headers[name] = value
+                return algorithm, value
+    return original(self, response_headers)
+
+
 def _until(value: Any) -> datetime | None:
     if not value:
         return None
