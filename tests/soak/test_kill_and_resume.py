@@ -1,7 +1,7 @@
 """Killed at any moment, an investigation is completed by the next run: nothing is lost, nothing is done twice.
 
 `make soak` does this ten times at random moments; `make test` once. The moment is printed, so that a failure can be
-repeated with IRKIT_SOAK_MOMENTS=seconds,seconds.
+repeated with SOAK_MOMENTS=seconds,seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.needs_user_namespaces, pytest.mark.needs_mke2fs]
 IRKIT = Path(sys.executable).with_name("irkit")
 ROUNDS = 10
 LATEST = 45.0  # seconds after the start; about as long as a whole run takes
-GIVEN = os.environ.get("IRKIT_SOAK_MOMENTS", "")
+GIVEN = os.environ.get("SOAK_MOMENTS", "")
 MOMENTS = [float(text) for text in GIVEN.split(",") if text] or [
     round(random.SystemRandom().uniform(0.5, LATEST), 2) for _ in range(ROUNDS)
 ]
