@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from irkit.contain.containment import KINDS as KINDS
     from irkit.contain.containment import plan as plan
-    from irkit.contain.identity import keys as keys
-    from irkit.contain.identity import sessions as sessions
+    from irkit.contain.credentials import keys as keys
+    from irkit.contain.credentials import sessions as sessions
     from irkit.contain.notice import notify as notify
     from irkit.contain.notice import summary as summary
     from irkit.contain.proof import Proof as Proof
@@ -35,8 +35,8 @@ __all__ = ["KINDS", "Proof", "keys", "notify", "plan", "prove", "sessions", "sum
 _ROOMS = {
     "KINDS": "containment",
     "plan": "containment",
-    "keys": "identity",
-    "sessions": "identity",
+    "keys": "credentials",
+    "sessions": "credentials",
     "notify": "notice",
     "summary": "notice",
     "Proof": "proof",

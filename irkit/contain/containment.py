@@ -1,4 +1,4 @@
-"""The containment of an instance as one plan: guard rails, fleet, network, identity, in the order that keeps evidence."""
+"""The containment of an instance as one plan: guard rails, fleet, network, identity, in that order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from irkit.contain import fleet, guard, identity, network
+from irkit.contain import credentials, fleet, guard, identity, network
 from irkit.contain.control import Control
 from irkit.contain.subject import describe
 from irkit.errors import InvalidParameter
@@ -25,7 +25,7 @@ KINDS = tuple(_STEPS)
 """The kinds of containment, in the order in which they run; network and identity run side by side."""
 
 CONTROLS: Mapping[str, Control] = {
-    c.verb: c for room in (guard, fleet, network, identity) for c in room.CONTROLS
+    c.verb: c for room in (guard, fleet, network, identity, credentials) for c in room.CONTROLS
 }
 """Every control, by its verb."""
 
@@ -42,7 +42,9 @@ def plan(case: Case, instance_id: str, *, only: Iterable[str] | None = None, **o
     """
     wanted = tuple(KINDS if only is None else dict.fromkeys(only))
     if unknown := [k for k in wanted if k not in _STEPS]:
-        raise InvalidParameter(f"no kind of containment is called {unknown[0]!r}", hint=f"choose from {', '.join(KINDS)}")
+        raise InvalidParameter(
+            f"no kind of containment is called {unknown[0]!r}", hint=f"choose from {', '.join(KINDS)}"
+        )
     takes = {kind: _options(make) for kind, make in _STEPS.items()}
     if stray := sorted(set(options) - set().union(*takes.values())):
         known = ", ".join(sorted(set().union(*takes.values())))
@@ -50,9 +52,10 @@ def plan(case: Case, instance_id: str, *, only: Iterable[str] | None = None, **o
     subject = describe(case, instance_id)
     steps = [
         step
-        for kind in KINDS if kind in wanted
+        for kind in KINDS
+        if kind in wanted
         for step in _STEPS[kind](case, subject, **{k: v for k, v in options.items() if k in takes[kind]})
-    ]  # fmt: skip
+    ]
     return Plan(case, steps, title=f"contain {instance_id}: {', '.join(k for k in KINDS if k in wanted)}")
 
 

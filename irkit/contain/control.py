@@ -57,12 +57,29 @@ class Control:
     settle: float = 30.0
 
     def step(
-        self, case: Case, target: str, args: Args, *, title: str, reversible: str, stage: int,
-        needs: tuple[str, ...] = (), deadline: float = 120.0,
-    ) -> Step:  # fmt: skip
+        self,
+        case: Case,
+        target: str,
+        args: Args,
+        *,
+        title: str,
+        reversible: str,
+        stage: int,
+        needs: tuple[str, ...] = (),
+        deadline: float = 120.0,
+    ) -> Step:
         """The step that brings `target` to what is intended."""
-        bare = Step(verb=self.verb, target=target, args=args, title=title, act=self._act, needs=needs,
-                    reversible=reversible, stage=stage, deadline=deadline)  # fmt: skip
+        bare = Step(
+            verb=self.verb,
+            target=target,
+            args=args,
+            title=title,
+            act=self._act,
+            needs=needs,
+            reversible=reversible,
+            stage=stage,
+            deadline=deadline,
+        )
         return dataclasses.replace(
             bare,
             before=lambda: self._before(case, bare),
@@ -87,8 +104,10 @@ class Control:
             return None
         return Outcome(
             result={"found": "an earlier attempt was cut short after AWS had done it"},
-            before=before, after=state, undo=self.undo(target, args, before, state),
-        )  # fmt: skip
+            before=before,
+            after=state,
+            undo=self.undo(target, args, before, state),
+        )
 
     def _act(self, running: Running) -> Outcome:
         case, step, before = running.case, running.step, running.before
@@ -103,13 +122,21 @@ class Control:
             code = error_code(error)
             if code not in self.refusals:
                 raise
-            return Outcome(before=before, after=state, result={"refused": code},
-                           missing=(f"{step.title}: AWS refuses it for this resource ({code})",))  # fmt: skip
+            return Outcome(
+                before=before,
+                after=state,
+                result={"refused": code},
+                missing=(f"{step.title}: AWS refuses it for this resource ({code})",),
+            )
         after = self._settled(running)
         return Outcome(
-            before=before, after=after, undo=self.undo(step.target, step.args, before, after),
-            result=changed.result, request_ids=changed.request_ids, missing=changed.missing,
-        )  # fmt: skip
+            before=before,
+            after=after,
+            undo=self.undo(step.target, step.args, before, after),
+            result=changed.result,
+            request_ids=changed.request_ids,
+            missing=changed.missing,
+        )
 
     def _settled(self, running: Running) -> State:
         case, step = running.case, running.step
@@ -120,10 +147,17 @@ class Control:
             return seen[0] if self.reached(case, step.target, step.args, seen[0]) else None
 
         try:
-            return wait_until(probe, what=step.title, timeout=min(self.settle, running.seconds_left), stop=lambda: running.stopped)
+            return wait_until(
+                probe,
+                what=step.title,
+                timeout=min(self.settle, running.seconds_left),
+                stop=lambda: running.stopped,
+            )
         except TimedOut as late:
-            raise AwsError(f"{step.title}: AWS accepted it, but still shows {seen[0] if seen else 'nothing'}",
-                           hint="apply the plan again; it goes on from there") from late  # fmt: skip
+            raise AwsError(
+                f"{step.title}: AWS accepted it, but still shows {seen[0] if seen else 'nothing'}",
+                hint="apply the plan again; it goes on from there",
+            ) from late
 
 
 def same(left: Any, right: Any) -> bool:
@@ -148,10 +182,25 @@ def unreadable(verb: str, target: str, *, title: str, why: IrkitError, stage: in
     def act(_: Running) -> Outcome:
         raise why
 
-    return Step(verb=verb, target=target, title=title, act=act, changes=False, stage=stage, args={"instance": target})
+    return Step(
+        verb=verb,
+        target=target,
+        title=title,
+        act=act,
+        changes=False,
+        stage=stage,
+        args={"instance": target, "unread": str(why)},
+    )
 
 
 def nothing(verb: str, target: str, *, why: str, stage: int) -> Step:
     """A step that says why there is nothing to do."""
-    return Step(verb=verb, target=target, title=why, act=lambda _: Outcome(skipped=why), changes=False, stage=stage,
-                args={"instance": target})  # fmt: skip
+    return Step(
+        verb=verb,
+        target=target,
+        title=why,
+        act=lambda _: Outcome(skipped=why),
+        changes=False,
+        stage=stage,
+        args={"instance": target},
+    )

@@ -33,16 +33,22 @@ def group_name(case: Case, purpose: str) -> str:
 
 
 def made(case: Case, purpose: str, vpc: str) -> str | None:
-    """The id of the group that the journal says was made for `purpose` in `vpc`; None when none was or it was undone."""
-    held = [b for b in history.begun(case) if b.verb == f"network.{purpose}" and b.target == vpc and b.done is not None]
+    """The id of the group that the journal says was made for `purpose` in `vpc`, None when there is none."""
+    held = [
+        b
+        for b in history.begun(case)
+        if b.verb == f"network.{purpose}" and b.target == vpc and b.done is not None
+    ]
     return str(held[-1].after["GroupId"]) if held else None
 
 
 def rules(case: Case, group: str) -> list[dict[str, Any]]:
     """Every rule of `group` as AWS describes it, both directions, all pages."""
-    pages = case.client("ec2").get_paginator("describe_security_group_rules").paginate(
-        Filters=[{"Name": "group-id", "Values": [group]}]
-    )  # fmt: skip
+    pages = (
+        case.client("ec2")
+        .get_paginator("describe_security_group_rules")
+        .paginate(Filters=[{"Name": "group-id", "Values": [group]}])
+    )
     return [rule for page in pages for rule in page["SecurityGroupRules"]]
 
 
@@ -56,18 +62,23 @@ def in_words(rule: Mapping[str, Any]) -> str:
 
 def revoke_all(case: Case, group: str) -> tuple[str, ...]:
     """Take every rule out of `group`, by rule id; returns request ids. What is not there any more is no error."""
-    client, ids = case.client("ec2"), []
+    client, ids = case.client("ec2"), list[str]()
     found = rules(case, group)
-    for outbound, revoke in ((True, client.revoke_security_group_egress), (False, client.revoke_security_group_ingress)):
+    for outbound, revoke in (
+        (True, client.revoke_security_group_egress),
+        (False, client.revoke_security_group_ingress),
+    ):
         mine = [r["SecurityGroupRuleId"] for r in found if bool(r["IsEgress"]) is outbound]
         if mine:
             ids += request_id(revoke(GroupId=group, SecurityGroupRuleIds=mine))
     return tuple(ids)
 
 
-def authorize(case: Case, group: str, *, outbound: bool, permissions: list[dict[str, Any]]) -> tuple[str, ...]:
+def authorize(
+    case: Case, group: str, *, outbound: bool, permissions: list[dict[str, Any]]
+) -> tuple[str, ...]:
     """Give `group` rules; those that it has already are no error."""
-    client, ids = case.client("ec2"), []
+    client, ids = case.client("ec2"), list[str]()
     add = client.authorize_security_group_egress if outbound else client.authorize_security_group_ingress
     for permission in permissions:
         try:
@@ -100,11 +111,13 @@ def control(purpose: str, intended: str) -> Control:
 
     def change(running: Running, state: State) -> Changed:
         case, vpc = running.case, running.step.target
-        group, ids = state["GroupId"], ()
+        group, ids = state["GroupId"], tuple[str, ...]()
         if group is None:
             group, ids = _create(case, purpose, vpc)
         ids += revoke_all(case, group)
-        ids += authorize(case, group, outbound=True, permissions=https_to(running.step.args.get("addresses", ())))
+        ids += authorize(
+            case, group, outbound=True, permissions=https_to(running.step.args.get("addresses", ()))
+        )
         return Changed(request_ids=ids, result={"GroupId": group})
 
     def undo(_: str, __: Args, ___: State, after: State) -> Undo:
@@ -114,20 +127,30 @@ def control(purpose: str, intended: str) -> Control:
         return state["GroupId"] is not None and list(state["Rules"]) == _expected(args)
 
     return Control(
-        verb=f"network.{purpose}", intended=intended, read=read, reached=reached, change=change, undo=undo,
-        ours=lambda _c, _t, _a, state: state["GroupId"] is not None, watched=("GroupId",),
-    )  # fmt: skip
+        verb=f"network.{purpose}",
+        intended=intended,
+        read=read,
+        reached=reached,
+        change=change,
+        undo=undo,
+        ours=lambda _c, _t, _a, state: state["GroupId"] is not None,
+        watched=("GroupId",),
+    )
 
 
 def _find(case: Case, purpose: str, vpc: str) -> Mapping[str, Any] | None:
     known = made(case, purpose, vpc)
-    pages = case.client("ec2").get_paginator("describe_security_groups").paginate(
-        Filters=[
-            {"Name": "vpc-id", "Values": [vpc]},
-            {"Name": "tag:irkit:case", "Values": [case.id]},
-            {"Name": f"tag:{PURPOSE}", "Values": [purpose]},
-        ]
-    )  # fmt: skip
+    pages = (
+        case.client("ec2")
+        .get_paginator("describe_security_groups")
+        .paginate(
+            Filters=[
+                {"Name": "vpc-id", "Values": [vpc]},
+                {"Name": "tag:irkit:case", "Values": [case.id]},
+                {"Name": f"tag:{PURPOSE}", "Values": [purpose]},
+            ]
+        )
+    )
     found = sorted((g for page in pages for g in page["SecurityGroups"]), key=lambda g: str(g["GroupId"]))
     if known is not None:
         return next((g for g in found if g["GroupId"] == known), None)
@@ -138,9 +161,12 @@ def _create(case: Case, purpose: str, vpc: str) -> tuple[str, tuple[str, ...]]:
     client, name = case.client("ec2"), group_name(case, purpose)
     tags = case.tags() | {"Name": name, PURPOSE: purpose}
     request = {
-        "Description": f"irkit case {case.id}: {purpose}", "VpcId": vpc,
-        "TagSpecifications": [{"ResourceType": "security-group", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}],
-    }  # fmt: skip
+        "Description": f"irkit case {case.id}: {purpose}",
+        "VpcId": vpc,
+        "TagSpecifications": [
+            {"ResourceType": "security-group", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}
+        ],
+    }
     try:
         said = client.create_security_group(GroupName=name, **request)
     except Exception as error:

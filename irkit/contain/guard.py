@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 STAGE = 10
 # What AWS answers where an attribute does not apply, as for Spot instances and some of their parents.
-_REFUSALS = frozenset({"OperationNotPermitted", "UnsupportedOperation", "InvalidParameterCombination", "Unsupported"})
+_REFUSALS = frozenset(
+    {"OperationNotPermitted", "UnsupportedOperation", "InvalidParameterCombination", "Unsupported"}
+)
 
 
 def _attribute(verb: str, name: str, wanted: bool | str, intended: str) -> Control:
@@ -36,15 +38,24 @@ def _attribute(verb: str, name: str, wanted: bool | str, intended: str) -> Contr
 
     def change(running: Running, _: State) -> Changed:
         target = running.step.target
-        said = running.case.client("ec2").modify_instance_attribute(InstanceId=target, **{name: {"Value": wanted}})
+        said = running.case.client("ec2").modify_instance_attribute(
+            InstanceId=target, **{name: {"Value": wanted}}
+        )
         return Changed(request_ids=request_id(said))
 
     def undo(target: str, _: Args, before: State, __: State) -> Undo:
         value = {"Value": before.get(name)}
         return Undo(calls=(call("ec2", "ModifyInstanceAttribute", InstanceId=target, **{name: value}),))
 
-    return Control(verb=verb, intended=intended, read=read, reached=lambda _c, _t, _a, state: state.get(name) == wanted,
-                   change=change, undo=undo, refusals=_REFUSALS)  # fmt: skip
+    return Control(
+        verb=verb,
+        intended=intended,
+        read=read,
+        reached=lambda _c, _t, _a, state: state.get(name) == wanted,
+        change=change,
+        undo=undo,
+        refusals=_REFUSALS,
+    )
 
 
 def _mapping(case: Case, target: str, args: Args) -> State:
@@ -53,7 +64,10 @@ def _mapping(case: Case, target: str, args: Args) -> State:
         for instance in reservation["Instances"]:
             for mapping in instance.get("BlockDeviceMappings", []):
                 if mapping.get("Ebs", {}).get("VolumeId") == target:
-                    return {"DeleteOnTermination": bool(mapping["Ebs"].get("DeleteOnTermination")), "Device": mapping["DeviceName"]}
+                    return {
+                        "DeleteOnTermination": bool(mapping["Ebs"].get("DeleteOnTermination")),
+                        "Device": mapping["DeviceName"],
+                    }
     return {"DeleteOnTermination": None, "Device": None}
 
 
@@ -63,8 +77,10 @@ def _keeps(device: str, delete: bool) -> list[dict[str, Any]]:
 
 def _keep_volume(running: Running, state: State) -> Changed:
     if state["Device"] is None:
-        raise NotFound(f"{running.step.target} is no longer attached to {running.step.args['instance']}",
-                       hint="see who detached it in CloudTrail; the volume itself may still be there")  # fmt: skip
+        raise NotFound(
+            f"{running.step.target} is no longer attached to {running.step.args['instance']}",
+            hint="see who detached it in CloudTrail; the volume itself may still be there",
+        )
     said = running.case.client("ec2").modify_instance_attribute(
         InstanceId=running.step.args["instance"], BlockDeviceMappings=_keeps(state["Device"], delete=False)
     )
@@ -73,7 +89,11 @@ def _keep_volume(running: Running, state: State) -> Changed:
 
 def _release_volume(_: str, args: Args, before: State, __: State) -> Undo:
     mappings = _keeps(str(before["Device"]), bool(before["DeleteOnTermination"]))
-    return Undo(calls=(call("ec2", "ModifyInstanceAttribute", InstanceId=args["instance"], BlockDeviceMappings=mappings),))
+    return Undo(
+        calls=(
+            call("ec2", "ModifyInstanceAttribute", InstanceId=args["instance"], BlockDeviceMappings=mappings),
+        )
+    )
 
 
 def _attachment(case: Case, target: str, _: Args) -> State:
@@ -92,23 +112,39 @@ def _keep_interface(running: Running, state: State) -> Changed:
 
 def _release_interface(target: str, _: Args, before: State, __: State) -> Undo:
     held = {"AttachmentId": before["AttachmentId"], "DeleteOnTermination": before["DeleteOnTermination"]}
-    return Undo(calls=(call("ec2", "ModifyNetworkInterfaceAttribute", NetworkInterfaceId=target, Attachment=held),))
+    return Undo(
+        calls=(call("ec2", "ModifyNetworkInterfaceAttribute", NetworkInterfaceId=target, Attachment=held),)
+    )
 
 
-TERMINATION = _attribute("guard.termination", "DisableApiTermination", True, "nobody can terminate it through the API")
+TERMINATION = _attribute(
+    "guard.termination", "DisableApiTermination", True, "nobody can terminate it through the API"
+)
 STOP = _attribute("guard.stop", "DisableApiStop", True, "nobody can stop it through the API")
-SHUTDOWN = _attribute("guard.shutdown", "InstanceInitiatedShutdownBehavior", "stop",
-                      "a shutdown from inside stops it and does not terminate it")  # fmt: skip
+SHUTDOWN = _attribute(
+    "guard.shutdown",
+    "InstanceInitiatedShutdownBehavior",
+    "stop",
+    "a shutdown from inside stops it and does not terminate it",
+)
 VOLUME = Control(
-    verb="guard.volume", intended="the volume stays when the instance goes",
-    read=_mapping, reached=lambda _c, _t, _a, state: state.get("DeleteOnTermination") is False,
-    change=_keep_volume, undo=_release_volume, refusals=_REFUSALS,
-)  # fmt: skip
+    verb="guard.volume",
+    intended="the volume stays when the instance goes",
+    read=_mapping,
+    reached=lambda _c, _t, _a, state: state.get("DeleteOnTermination") is False,
+    change=_keep_volume,
+    undo=_release_volume,
+    refusals=_REFUSALS,
+)
 INTERFACE = Control(
-    verb="guard.interface", intended="the interface, with its addresses, stays when the instance goes",
-    read=_attachment, reached=lambda _c, _t, _a, state: state.get("DeleteOnTermination") is False,
-    change=_keep_interface, undo=_release_interface, refusals=_REFUSALS,
-)  # fmt: skip
+    verb="guard.interface",
+    intended="the interface, with its addresses, stays when the instance goes",
+    read=_attachment,
+    reached=lambda _c, _t, _a, state: state.get("DeleteOnTermination") is False,
+    change=_keep_interface,
+    undo=_release_interface,
+    refusals=_REFUSALS,
+)
 CONTROLS = (TERMINATION, STOP, SHUTDOWN, VOLUME, INTERFACE)
 
 
@@ -123,20 +159,40 @@ def steps(case: Case, subject: Subject) -> list[Step]:
     back = "sets the value that was there"
     rails = [
         rail(TERMINATION, subject.id, f"switch termination protection of {subject.id} on{spot}", back),
-        rail(STOP, subject.id, f"switch stop protection of {subject.id} on (irkit's own stop needs it off again){spot}", back),
-        rail(SHUTDOWN, subject.id, f"let a shutdown from inside {subject.id} stop it, not terminate it{spot}", back),
+        rail(
+            STOP,
+            subject.id,
+            f"switch stop protection of {subject.id} on (irkit's own stop needs it off again){spot}",
+            back,
+        ),
+        rail(
+            SHUTDOWN,
+            subject.id,
+            f"let a shutdown from inside {subject.id} stop it, not terminate it{spot}",
+            back,
+        ),
     ]
     rails += _each(
-        case, subject, VOLUME, [v.id for v in subject.volumes],
+        case,
+        subject,
+        VOLUME,
+        [v.id for v in subject.volumes],
         lambda target: rail(VOLUME, target, f"keep volume {target} if {subject.id} is terminated", back),
-    )  # fmt: skip
+    )
     rails += _each(
-        case, subject, INTERFACE, [i.id for i in subject.interfaces if i.attachment],
-        lambda target: rail(INTERFACE, target, f"keep interface {target} if {subject.id} is terminated", back),
-    )  # fmt: skip
+        case,
+        subject,
+        INTERFACE,
+        [i.id for i in subject.interfaces if i.attachment],
+        lambda target: rail(
+            INTERFACE, target, f"keep interface {target} if {subject.id} is terminated", back
+        ),
+    )
     return rails
 
 
-def _each(case: Case, subject: Subject, control: Control, now: list[str], make: Callable[[str], Step]) -> list[Step]:
+def _each(
+    case: Case, subject: Subject, control: Control, now: list[str], make: Callable[[str], Step]
+) -> list[Step]:
     earlier = [target for target, _ in history.targets(case, control.verb, subject.id)]
     return [make(target) for target in dict.fromkeys([*now, *earlier])]

@@ -62,9 +62,16 @@ def begun(case: Case) -> list[Begun]:
 def _intended(entry: Entry) -> Begun:
     body = entry.body
     return Begun(
-        step=str(entry.step), verb=str(body.get("verb")), target=str(body.get("target")), title=str(body.get("title", "")),
-        args=body.get("args") or {}, before=body.get("before"), standing=entry.kind, intended=entry, done=None,
-    )  # fmt: skip
+        step=str(entry.step),
+        verb=str(body.get("verb")),
+        target=str(body.get("target")),
+        title=str(body.get("title", "")),
+        args=body.get("args") or {},
+        before=body.get("before"),
+        standing=entry.kind,
+        intended=entry,
+        done=None,
+    )
 
 
 def _ended(held: Begun, entry: Entry) -> Begun:
@@ -73,9 +80,16 @@ def _ended(held: Begun, entry: Entry) -> Begun:
     if entry.kind is Kind.DONE and entry.body.get("before") is not None:
         before = entry.body["before"]
     return Begun(
-        step=held.step, verb=held.verb, target=held.target, title=held.title, args=held.args, before=before,
-        standing=entry.kind, intended=held.intended, done=done,
-    )  # fmt: skip
+        step=held.step,
+        verb=held.verb,
+        target=held.target,
+        title=held.title,
+        args=held.args,
+        before=before,
+        standing=entry.kind,
+        intended=held.intended,
+        done=done,
+    )
 
 
 def first_before(case: Case, step: str) -> Any:

@@ -56,7 +56,16 @@ def _ours(case: Case, _: str, args: Args, state: State) -> bool:
 
 
 def _restore(target: str, _: Args, before: State, __: State) -> Undo:
-    return Undo(calls=(call("ec2", "ModifyNetworkInterfaceAttribute", NetworkInterfaceId=target, Groups=list(before["Groups"])),))
+    return Undo(
+        calls=(
+            call(
+                "ec2",
+                "ModifyNetworkInterfaceAttribute",
+                NetworkInterfaceId=target,
+                Groups=list(before["Groups"]),
+            ),
+        )
+    )
 
 
 def _put(case: Case, interface: str, group: str) -> tuple[str, ...]:
@@ -68,12 +77,17 @@ def _isolate(running: Running, state: State) -> Changed:
     case, interface, args = running.case, running.step.target, running.step.args
     shut = groups.made(case, _room(args), args["vpc"])
     if shut is None:
-        raise WrongState(f"there is no quarantine group in {args['vpc']} to put {interface} into",
-                         hint="apply the plan again; it makes the group first")  # fmt: skip
+        raise WrongState(
+            f"there is no quarantine group in {args['vpc']} to put {interface} into",
+            hint="apply the plan again; it makes the group first",
+        )
     hop = groups.made(case, "hop", args["vpc"])
     closed = {groups.made(case, purpose, args["vpc"]) for purpose in ("quarantine", "ssm")}
-    if not args["hop"] or closed & set(state["Groups"]):  # from one quarantine to the other nothing is opened again
+    if closed & set(state["Groups"]):  # from one quarantine to the other nothing is opened again
         return Changed(request_ids=_put(case, interface, shut))
+    if not args["hop"]:
+        note = "connections that were up go on until they are idle: the hop was left out on request"
+        return Changed(request_ids=_put(case, interface, shut), result={"note": note})
     if hop is None:
         lack = "connections that were up may go on: there is no hop group to cut them with"
         return Changed(request_ids=_put(case, interface, shut), missing=(lack,))
@@ -109,8 +123,10 @@ def _shut(case: Case, hop: str, interface: str) -> None:
                 return
         except Exception as error:
             if attempt == _TRIES:
-                raise AwsError(f"the hop group {hop} could not be emptied after {interface} went through it",
-                               hint="revoke its rules by hand now; whatever is in it is open") from error  # fmt: skip
+                raise AwsError(
+                    f"the hop group {hop} could not be emptied after {interface} went through it",
+                    hint="revoke its rules by hand now; whatever is in it is open",
+                ) from error
         time.sleep(0.2 * attempt)
 
 
@@ -118,9 +134,14 @@ QUARANTINE = groups.control("quarantine", "a group without any rule, IPv4 or IPv
 SSM = groups.control("ssm", "a group that lets out HTTPS to the VPC's SSM endpoints and nothing else")
 HOP = groups.control("hop", "a group for interfaces to pass through, without any rule before and after")
 INTERFACE = Control(
-    verb="network.interface", intended="the interface is in the quarantine group only", read=_read, reached=_reached,
-    ours=_ours, change=_isolate, undo=_restore,
-)  # fmt: skip
+    verb="network.interface",
+    intended="the interface is in the quarantine group only",
+    read=_read,
+    reached=_reached,
+    ours=_ours,
+    change=_isolate,
+    undo=_restore,
+)
 
 
 # --- Elastic IP ----------------------------------------------------------------------------------------------
@@ -138,16 +159,24 @@ def _take_address(running: Running, _: State) -> Changed:
 
 
 def _give_address(target: str, _: Args, before: State, __: State) -> Undo:
-    params: dict[str, Any] = {"AllocationId": target, "NetworkInterfaceId": before["NetworkInterfaceId"], "AllowReassociation": False}
+    params: dict[str, Any] = {
+        "AllocationId": target,
+        "NetworkInterfaceId": before["NetworkInterfaceId"],
+        "AllowReassociation": False,
+    }
     if before["PrivateIpAddress"]:
         params["PrivateIpAddress"] = before["PrivateIpAddress"]
     return Undo(calls=(call("ec2", "AssociateAddress", **params),))
 
 
 ADDRESS = Control(
-    verb="network.address", intended="the Elastic IP leads nowhere", read=_read_address,
-    reached=lambda _c, _t, _a, state: not state["NetworkInterfaceId"], change=_take_address, undo=_give_address,
-)  # fmt: skip
+    verb="network.address",
+    intended="the Elastic IP leads nowhere",
+    read=_read_address,
+    reached=lambda _c, _t, _a, state: not state["NetworkInterfaceId"],
+    change=_take_address,
+    undo=_give_address,
+)
 CONTROLS = (QUARANTINE, SSM, HOP, INTERFACE, ADDRESS)
 
 
@@ -155,7 +184,13 @@ CONTROLS = (QUARANTINE, SSM, HOP, INTERFACE, ADDRESS)
 
 
 def steps(
-    case: Case, subject: Subject, *, ssm_room: bool = False, hop: bool = True, hop_seconds: float = 2.0, addresses: bool = False
+    case: Case,
+    subject: Subject,
+    *,
+    ssm_room: bool = False,
+    hop: bool = True,
+    hop_seconds: float = 2.0,
+    addresses: bool = False,
 ) -> list[Step]:
     """The quarantine of every interface of `subject`.
 
@@ -166,69 +201,132 @@ def steps(
     from irkit.contain.tracking import tracking
 
     if not subject.interfaces:
-        return [nothing("network.none", subject.id, why=f"{subject.id} has no network interface", stage=STAGE)]
+        return [
+            nothing("network.none", subject.id, why=f"{subject.id} has no network interface", stage=STAGE)
+        ]
     made: list[Step] = []
     for vpc in subject.vpcs:
         try:
             made.append(_group(case, vpc, ssm_room=ssm_room))
         except IrkitError as why:
-            made.append(unreadable(SSM.verb, subject.id, title=f"find the SSM endpoints of {vpc}", why=why, stage=STAGE))
+            made.append(
+                unreadable(
+                    SSM.verb, subject.id, title=f"find the SSM endpoints of {vpc}", why=why, stage=STAGE
+                )
+            )
         if hop:
-            made.append(HOP.step(case, vpc, {}, stage=STAGE, reversible="deletes the group",
-                                 title=f"make a group in {vpc} for interfaces to pass through, so that live connections end"))  # fmt: skip
-    made += [_interface(case, subject, i, ssm_room=ssm_room, hop=hop_seconds if hop else 0.0) for i in subject.interfaces]
+            made.append(
+                HOP.step(
+                    case,
+                    vpc,
+                    {},
+                    stage=STAGE,
+                    reversible="deletes the group",
+                    title=f"make a group in {vpc} for interfaces to pass through, so that live connections end",
+                )
+            )
+    made += [
+        _interface(case, subject, i, ssm_room=ssm_room, hop=hop_seconds if hop else 0.0)
+        for i in subject.interfaces
+    ]
     made.append(tracking(case, subject, stage=STAGE))
     return made + (list(_addresses(case, subject)) if addresses else [])
 
 
 def _group(case: Case, vpc: str, *, ssm_room: bool) -> Step:
     if not ssm_room:
-        return QUARANTINE.step(case, vpc, {}, stage=STAGE, reversible="deletes the group",
-                               title=f"make a quarantine group without any rule in {vpc}")  # fmt: skip
+        return QUARANTINE.step(
+            case,
+            vpc,
+            {},
+            stage=STAGE,
+            reversible="deletes the group",
+            title=f"make a quarantine group without any rule in {vpc}",
+        )
     held = next((b for b in history.begun(case) if b.verb == SSM.verb and b.target == vpc), None)
     args = held.args if held else {"addresses": endpoint_addresses(case, vpc)}
-    return SSM.step(case, vpc, args, stage=STAGE, reversible="deletes the group",
-                    title=f"make a quarantine group in {vpc} that reaches only the SSM endpoints, for host capture")  # fmt: skip
+    return SSM.step(
+        case,
+        vpc,
+        args,
+        stage=STAGE,
+        reversible="deletes the group",
+        title=f"make a quarantine group in {vpc} that reaches only the SSM endpoints, for host capture",
+    )
 
 
 def _interface(case: Case, subject: Subject, interface: Interface, *, ssm_room: bool, hop: float) -> Step:
     room = "ssm" if ssm_room else "none"
-    exposed = f"; for about {hop:.0f} s everything is allowed, which is what ends live connections" if hop else "; live connections stay up"
+    exposed = (
+        f"; for about {hop:g} s everything is allowed, which is what ends live connections"
+        if hop
+        else "; live connections stay up"
+    )
     ends = "" if ssm_room else "; Systems Manager no longer reaches the host"
     return INTERFACE.step(
-        case, interface.id, {"instance": subject.id, "vpc": interface.vpc, "room": room, "hop": hop},
+        case,
+        interface.id,
+        {"instance": subject.id, "vpc": interface.vpc, "room": room, "hop": hop},
         title=f"put interface {interface.id} of {subject.id} into the quarantine group{exposed}{ends}",
-        reversible="puts back the groups that it was in", stage=STAGE + 1, needs=(f"network.{_room({'room': room})}",), deadline=180.0,
-    )  # fmt: skip
+        reversible="puts back the groups that it was in",
+        stage=STAGE + 1,
+        needs=(f"network.{_room({'room': room})}",),
+        deadline=180.0,
+    )
 
 
 def _addresses(case: Case, subject: Subject) -> Iterator[Step]:
     try:
         with translating("look up the Elastic IPs of", subject.id, region=case.facts.region):
-            said = case.client("ec2").describe_addresses(Filters=[{"Name": "instance-id", "Values": [subject.id]}])
+            held = [{"Name": "network-interface-id", "Values": [i.id for i in subject.interfaces]}]
+            said = case.client("ec2").describe_addresses(Filters=held)
     except IrkitError as why:
-        yield unreadable("network.addresses", subject.id, why=why, stage=STAGE, title=f"look up the Elastic IPs of {subject.id}")
+        yield unreadable(
+            "network.addresses",
+            subject.id,
+            why=why,
+            stage=STAGE,
+            title=f"look up the Elastic IPs of {subject.id}",
+        )
         return
     now = [a["AllocationId"] for a in said["Addresses"]]
     earlier = [target for target, _ in history.targets(case, ADDRESS.verb, subject.id)]
     for allocation in dict.fromkeys([*now, *earlier]):
-        yield ADDRESS.step(case, allocation, {"instance": subject.id}, stage=STAGE + 2, title=f"take Elastic IP {allocation} off {subject.id}",
-                           reversible="associates it with the same interface and private address")  # fmt: skip
+        yield ADDRESS.step(
+            case,
+            allocation,
+            {"instance": subject.id},
+            stage=STAGE + 2,
+            title=f"take Elastic IP {allocation} off {subject.id}",
+            reversible="associates it with the same interface and private address",
+        )
 
 
 def endpoint_addresses(case: Case, vpc: str) -> list[str]:
     """The private addresses of the VPC's own SSM endpoints; raises `WrongState` when one of the three is missing."""
     client = case.client("ec2")
     with translating("look up the endpoints of", vpc, region=case.facts.region):
-        pages = client.get_paginator("describe_vpc_endpoints").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
-        found = [e for page in pages for e in page["VpcEndpoints"] if e["VpcEndpointType"] == "Interface" and e["State"] == "available"]
-        mine = {e["ServiceName"].rpartition(".")[2]: e["NetworkInterfaceIds"] for e in found
-                if e["ServiceName"].rpartition(".")[2] in SSM_SERVICES}  # fmt: skip
+        pages = client.get_paginator("describe_vpc_endpoints").paginate(
+            Filters=[{"Name": "vpc-id", "Values": [vpc]}]
+        )
+        found = [
+            e
+            for page in pages
+            for e in page["VpcEndpoints"]
+            if e["VpcEndpointType"] == "Interface" and e["State"] == "available"
+        ]
+        mine = {
+            e["ServiceName"].rpartition(".")[2]: e["NetworkInterfaceIds"]
+            for e in found
+            if e["ServiceName"].rpartition(".")[2] in SSM_SERVICES
+        }
         # ec2messages is no longer needed by current agents, but older ones know nothing else
         lacking = [name for name in ("ssm", "ssmmessages") if name not in mine]
         if lacking:
-            raise WrongState(f"{vpc} has no endpoint for {', '.join(lacking)}: a quarantine would cut Systems Manager off",
-                             hint="capture the host first, then contain without room for SSM")  # fmt: skip
+            raise WrongState(
+                f"{vpc} has no endpoint for {', '.join(lacking)}: a quarantine would cut Systems Manager off",
+                hint="capture the host first, then contain without room for SSM",
+            )
         interfaces = sorted(i for held in mine.values() for i in held)
         said = client.describe_network_interfaces(NetworkInterfaceIds=interfaces)
     return sorted({i["PrivateIpAddress"] for i in said["NetworkInterfaces"]})

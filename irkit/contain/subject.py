@@ -58,43 +58,66 @@ class Subject:
 
 
 def describe(case: Case, instance: str) -> Subject:
-    """The instance `instance`; raises `InvalidName`, `NotFound`, `WrongState` (terminated) or `Refused` (our own host)."""
+    """The instance as it is now.
+
+    Raises `InvalidName`, `NotFound`, `WrongState` (terminated) or `Refused` (it is the responder's own host).
+    """
     checked(instance)
     with translating("describe", instance, region=case.facts.region):
         said = case.client("ec2").describe_instances(InstanceIds=[instance])
     found = next((i for r in said["Reservations"] for i in r["Instances"]), None)
     if found is None:
-        raise NotFound(f"{instance} does not exist in {case.facts.region}", hint="check the id, the account and the region")
+        raise NotFound(
+            f"{instance} does not exist in {case.facts.region}",
+            hint="check the id, the account and the region",
+        )
     state = str(found["State"]["Name"])
     if state in {"terminated", "shutting-down"}:
-        raise WrongState(f"{instance} is {state}: there is nothing left to contain",
-                         hint="capture what is left: snapshots, logs; keys and sessions can still be revoked")  # fmt: skip
+        raise WrongState(
+            f"{instance} is {state}: there is nothing left to contain",
+            hint="capture what is left: snapshots, logs; keys and sessions can still be revoked",
+        )
     # aws:userid of a session from an instance's metadata service ends in the instance id
     if case.aws.identity().user_id.rpartition(":")[2] == instance:
-        raise Refused(f"{instance} is the machine that irkit runs on; containing it would cut off the responder",
-                      hint="run irkit from another machine")  # fmt: skip
+        raise Refused(
+            f"{instance} is the machine that irkit runs on; containing it would cut off the responder",
+            hint="run irkit from another machine",
+        )
     interfaces = tuple(_interface(i) for i in found.get("NetworkInterfaces", []))
     return Subject(
-        id=instance, state=state, spot=found.get("InstanceLifecycle") == "spot", interfaces=interfaces,
+        id=instance,
+        state=state,
+        spot=found.get("InstanceLifecycle") == "spot",
+        interfaces=interfaces,
         volumes=tuple(_volume(m) for m in found.get("BlockDeviceMappings", []) if "Ebs" in m),
         profile_arn=(found.get("IamInstanceProfile") or {}).get("Arn"),
-        addresses=tuple(a["PrivateIpAddress"] for i in found.get("NetworkInterfaces", []) for a in i.get("PrivateIpAddresses", [])),
+        addresses=tuple(
+            a["PrivateIpAddress"]
+            for i in found.get("NetworkInterfaces", [])
+            for a in i.get("PrivateIpAddresses", [])
+        ),
         metadata_endpoint=(found.get("MetadataOptions") or {}).get("HttpEndpoint"),
-    )  # fmt: skip
+    )
 
 
 def _interface(raw: Mapping[str, Any]) -> Interface:
     attachment = raw.get("Attachment") or {}
     return Interface(
-        id=raw["NetworkInterfaceId"], vpc=raw["VpcId"], subnet=raw.get("SubnetId", ""),
+        id=raw["NetworkInterfaceId"],
+        vpc=raw["VpcId"],
+        subnet=raw.get("SubnetId", ""),
         groups=tuple(g["GroupId"] for g in raw.get("Groups", [])),
         attachment=attachment.get("AttachmentId"),
         delete_on_termination=bool(attachment.get("DeleteOnTermination")),
-        index=int(attachment.get("DeviceIndex", 0)), description=str(raw.get("Description", "")),
+        index=int(attachment.get("DeviceIndex", 0)),
+        description=str(raw.get("Description", "")),
         owner=str(raw.get("OwnerId", "")),
-    )  # fmt: skip
+    )
 
 
 def _volume(raw: Mapping[str, Any]) -> Volume:
-    return Volume(id=raw["Ebs"]["VolumeId"], device=raw["DeviceName"],
-                  delete_on_termination=bool(raw["Ebs"].get("DeleteOnTermination")))  # fmt: skip
+    return Volume(
+        id=raw["Ebs"]["VolumeId"],
+        device=raw["DeviceName"],
+        delete_on_termination=bool(raw["Ebs"].get("DeleteOnTermination")),
+    )

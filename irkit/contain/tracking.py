@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from irkit.contain.fleet import registrations
+from irkit.contain.balancers import registrations
 from irkit.plan import Outcome, Step
 
 if TYPE_CHECKING:
@@ -32,23 +32,41 @@ def tracking(case: Case, subject: Subject, *, stage: int) -> Step:
     """The step that looks for flows which the quarantine cannot end at once; it reads only."""
 
     def act(_: Any) -> Outcome:
-        lasting = sorted({*_routes(case, subject), *_balancers(case, subject), *_foreign_endpoints(case, subject)})
-        missing = tuple(f"flows through {what} stay tracked and may go on until they are idle: {_ALTERNATIVE}" for what in lasting)
-        return Outcome(result={"tracked": lasting, "alternative": _ALTERNATIVE if lasting else None}, missing=missing)
+        lasting = sorted(
+            {*_routes(case, subject), *_balancers(case, subject), *_foreign_endpoints(case, subject)}
+        )
+        missing = tuple(
+            f"flows through {what} stay tracked and may go on until they are idle: {_ALTERNATIVE}"
+            for what in lasting
+        )
+        return Outcome(
+            result={"tracked": lasting, "alternative": _ALTERNATIVE if lasting else None}, missing=missing
+        )
 
-    return Step(verb="network.tracked", target=subject.id, args={"instance": subject.id}, changes=False, stage=stage, act=act,
-                title=f"look for connections of {subject.id} that stay tracked (NAT, NLB, PrivateLink)")  # fmt: skip
+    return Step(
+        verb="network.tracked",
+        target=subject.id,
+        args={"instance": subject.id},
+        changes=False,
+        stage=stage,
+        act=act,
+        title=f"look for connections of {subject.id} that stay tracked (NAT, NLB, PrivateLink)",
+    )
 
 
 def _routes(case: Case, subject: Subject) -> Iterator[str]:
     client = case.client("ec2")
     for vpc in subject.vpcs:
-        pages = client.get_paginator("describe_route_tables").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+        pages = client.get_paginator("describe_route_tables").paginate(
+            Filters=[{"Name": "vpc-id", "Values": [vpc]}]
+        )
         tables = [t for page in pages for t in page["RouteTables"]]
         for subnet in {i.subnet for i in subject.interfaces if i.vpc == vpc}:
             for route in (_table_of(tables, subnet) or {}).get("Routes", []):
                 yield from (f"{name} ({route[key]})" for key, name in _GATEWAYS.items() if route.get(key))
-                if str(route.get("GatewayId", "")).startswith("vpce-") and not route.get("DestinationPrefixListId"):
+                if str(route.get("GatewayId", "")).startswith("vpce-") and not route.get(
+                    "DestinationPrefixListId"
+                ):
                     yield f"a firewall or load-balancer endpoint ({route['GatewayId']})"
 
 
@@ -63,14 +81,20 @@ def _table_of(tables: list[dict[str, Any]], subnet: str) -> Mapping[str, Any] | 
 
 
 def _balancers(case: Case, subject: Subject) -> Iterator[str]:
-    yield from (f"the Network Load Balancer of target group {r.name}" for r in registrations(case, subject) if r.network)
+    yield from (
+        f"the Network Load Balancer of target group {r.name}"
+        for r in registrations(case, subject)
+        if r.network
+    )
 
 
 def _foreign_endpoints(case: Case, subject: Subject) -> Iterator[str]:
     """PrivateLink to somebody else's service; AWS's own endpoints are no way out for an intruder by themselves."""
-    pages = case.client("ec2").get_paginator("describe_vpc_endpoints").paginate(
-        Filters=[{"Name": "vpc-id", "Values": list(subject.vpcs)}]
-    )  # fmt: skip
+    pages = (
+        case.client("ec2")
+        .get_paginator("describe_vpc_endpoints")
+        .paginate(Filters=[{"Name": "vpc-id", "Values": list(subject.vpcs)}])
+    )
     for endpoint in (e for page in pages for e in page["VpcEndpoints"]):
         if endpoint["VpcEndpointType"] == "Interface" and ".vpce-svc-" in endpoint["ServiceName"]:
             yield f"PrivateLink to {endpoint['ServiceName']} ({endpoint['VpcEndpointId']})"

@@ -1,0 +1,327 @@
+"""Putting back exactly what was there: from the journal alone, newest first, shown before it is done.
+
+Each step that the journal holds as done becomes one step here. A step that was begun and never ended well is looked at:
+what it left behind is put back too. What somebody changed after irkit is not overwritten unless told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore import xform_name
+
+from irkit.aws.refusals import error_code
+from irkit.aws.waiting import TimedOut, wait_until
+from irkit.contain import history
+from irkit.contain.containment import CONTROLS, KINDS
+from irkit.contain.control import State, request_id, same
+from irkit.contain.fleet import STANDBY
+from irkit.contain.history import Begun
+from irkit.errors import InvalidParameter, Refused, WrongState
+from irkit.escape import for_terminal
+from irkit.journal import Entry, Kind
+from irkit.plan import Call, Outcome, Plan, Running, Step, Undo
+
+if TYPE_CHECKING:
+    from irkit.case import Case
+
+ALLOWED = frozenset(
+    {
+        ("autoscaling", "ExitStandby"),
+        ("autoscaling", "SetInstanceProtection"),
+        ("ec2", "AssociateAddress"),
+        ("ec2", "AssociateIamInstanceProfile"),
+        ("ec2", "DeleteSecurityGroup"),
+        ("ec2", "ModifyInstanceAttribute"),
+        ("ec2", "ModifyInstanceMetadataOptions"),
+        ("ec2", "ModifyNetworkInterfaceAttribute"),
+        ("elb", "RegisterInstancesWithLoadBalancer"),
+        ("elbv2", "RegisterTargets"),
+        ("iam", "DeleteRolePolicy"),
+        ("iam", "PutRolePolicy"),
+        ("iam", "UpdateAccessKey"),
+    }
+)
+"""The only calls that an undo makes, whatever a journal says."""
+_IN_USE_SECONDS = 30.0
+_PREFIX = "undo."
+
+
+class Drifted(Refused):
+    """Somebody changed the target after irkit did; putting back the old state would overwrite that."""
+
+
+def undo_plan(
+    case: Case, *, only: Iterable[str] | None = None, force: bool = False, retire_replacement: bool = False
+) -> Plan:
+    """The plan that takes back what the case did to AWS, newest first, one step at a time.
+
+    `only` narrows it to kinds, verbs, step ids, targets or instances. `force` overwrites what others changed since.
+    `retire_replacement` also terminates the instance that a scaling group launched in place of the contained one.
+    What cannot be undone is in the plan too, as a step that says why.
+    """
+    wanted = None if only is None else tuple(dict.fromkeys(only))
+    _check(case, wanted or ())
+    steps: list[Step] = []
+    for begun in reversed(_open(case)):
+        if wanted is None or any(_matches(begun, token) for token in wanted):
+            steps.append(_step(case, begun, stage=len(steps), force=force))
+    if retire_replacement:
+        steps += _retirements(case, len(steps), wanted)
+    return Plan(case, steps, title="put back what was there")
+
+
+def _open(case: Case) -> list[Begun]:
+    """What has an effect that was not taken back, and undos that were cut short, oldest first."""
+    found = [
+        b for b in history.begun(case) if b.intended.body.get("changes") and not b.verb.startswith(_PREFIX)
+    ]
+    held = [b for b in found if b.standing is not Kind.SKIPPED and (b.done is not None or b.verb in CONTROLS)]
+    return sorted(held, key=lambda b: (b.done or b.intended).seq)
+
+
+def _matches(begun: Begun, token: str) -> bool:
+    return (
+        begun.verb == token
+        or begun.verb.startswith(f"{token}.")
+        or token in {begun.step, begun.target, begun.instance}
+    )
+
+
+def _check(case: Case, wanted: tuple[str, ...]) -> None:
+    ever = {str(e.body.get(k)) for e in case.journal.entries for k in ("step", "verb", "target")}
+    ever |= {v.partition(".")[0] for v in ever} | {b.instance or "" for b in history.begun(case)} | set(KINDS)
+    if strange := [token for token in wanted if token not in ever]:
+        raise InvalidParameter(
+            f"nothing in case {case.id} is called {for_terminal(strange[0])!r}",
+            hint="name a kind (network), a verb (network.interface), a step, a target or an instance",
+        )
+
+
+def _step(case: Case, begun: Begun, *, stage: int, force: bool) -> Step:
+    undo = (begun.done.body.get("undo") or {}) if begun.done else {}
+    never = undo.get("impossible") or (begun.done and not undo.get("calls") and "no way back was recorded")
+    args: dict[str, Any] = {
+        "of": begun.step,
+        "entry": (begun.done or begun.intended).seq,
+        "instance": begun.instance,
+    }
+    if never:
+        why = f"cannot be undone: {never}"
+        return Step(
+            verb=_PREFIX + begun.verb,
+            target=begun.target,
+            title=f"{_short(begun)}: {why}",
+            args=args,
+            changes=False,
+            act=lambda _: Outcome(skipped=why),
+            stage=stage,
+        )
+    return Step(
+        verb=_PREFIX + begun.verb,
+        target=begun.target,
+        args=args | ({"force": True} if force else {}),
+        stage=stage,
+        title=f"take back: {_short(begun)} (was: {_was(begun.before)})",
+        reversible="contain again",
+        before=lambda: _now(case, begun),
+        act=lambda running: _put_back(running, begun, force=force),
+    )
+
+
+def _short(begun: Begun) -> str:
+    return begun.title.partition(";")[0]
+
+
+def _was(before: Any) -> str:
+    held = {k: v for k, v in (before or {}).items() if v not in (None, [], "")}
+    return "; ".join(f"{k} {v}" for k, v in held.items()) or "nothing"
+
+
+def _now(case: Case, begun: Begun) -> State | None:
+    control = CONTROLS.get(begun.verb)
+    return control.read(case, begun.target, begun.args) if control else None
+
+
+def _put_back(running: Running, begun: Begun, *, force: bool) -> Outcome:
+    case, now = running.case, running.before
+    overwritten: Mapping[str, Any] = {}
+    if now is not None:
+        if begun.before is not None and same(now, begun.before):
+            _mark(case, begun)
+            return Outcome(skipped="it is as it was before already", after=now)
+        overwritten = _drift(begun, now)
+        if overwritten and not force:
+            told = "; ".join(
+                f"{name} was left as {left!r} and is now {found!r}"
+                for name, (left, found) in overwritten.items()
+            )
+            raise Drifted(
+                f"{begun.target} was changed after {begun.verb}: {for_terminal(told)}",
+                hint="look who did it in CloudTrail; undo with force to overwrite it",
+            )
+    if begun.verb.startswith("network.") and (users := _users(case, now)):
+        return Outcome(
+            skipped=f"the group is still in use by {', '.join(users)}; undo those first", after=now
+        )
+    ids = [i for call in _calls(begun, now) for i in _make(running, call)]
+    _mark(case, begun)
+    after, missing = _settled(running, begun)
+    return Outcome(
+        before=now,
+        after=after,
+        request_ids=tuple(ids),
+        missing=missing,
+        undo=Undo(),
+        result={"overwritten": overwritten} if overwritten else {},
+    )
+
+
+def _drift(begun: Begun, now: State) -> dict[str, tuple[Any, Any]]:
+    if (
+        begun.done is None or begun.after is None
+    ):  # it never ended well: what it left is not what it meant to leave
+        return {}
+    return CONTROLS[begun.verb].drifted(begun.after, now)
+
+
+def _calls(begun: Begun, now: State | None) -> list[Call]:
+    if begun.done is None:
+        found = CONTROLS[begun.verb].undo(begun.target, begun.args, begun.before, now or {})
+        return list(found.calls)
+    return [
+        Call(service=c["service"], operation=c["operation"], params=c["params"], region=c.get("region"))
+        for c in begun.done.body["undo"]["calls"]
+    ]
+
+
+def _make(running: Running, call: Call) -> tuple[str, ...]:
+    if (call.service, call.operation) not in ALLOWED:
+        raise Refused(
+            f"{call.service}:{call.operation} is not a call that an undo makes",
+            hint="the journal names it; look at the step and take it back by hand",
+        )
+    method = getattr(running.case.client(call.service, region=call.region), xform_name(call.operation))
+
+    def attempt() -> Any:
+        try:
+            return method(**call.params)
+        except Exception as error:
+            if error_code(error) in {
+                "DependencyViolation",
+                "ResourceContention",
+                "IncorrectState",
+                "ScalingActivityInProgress",
+            }:
+                refused[:] = [error]
+                return None
+            raise
+
+    refused: list[Exception] = []
+    try:
+        return request_id(
+            wait_until(
+                attempt,
+                what=call.operation,
+                timeout=min(_IN_USE_SECONDS, running.seconds_left),
+                stop=lambda: running.stopped,
+            )
+        )
+    except TimedOut:
+        raise refused[0] from None
+
+
+def _users(case: Case, now: State | None) -> list[str]:
+    """Interfaces in the group that the step made, when it made one."""
+    group = (now or {}).get("GroupId")
+    if not group:
+        return []
+    pages = (
+        case.client("ec2")
+        .get_paginator("describe_network_interfaces")
+        .paginate(Filters=[{"Name": "group-id", "Values": [group]}])
+    )
+    return sorted(i["NetworkInterfaceId"] for page in pages for i in page["NetworkInterfaces"])
+
+
+def _mark(case: Case, begun: Begun) -> None:
+    case.journal.append(Kind.UNDONE, step=begun.step, verb=begun.verb, target=begun.target)
+
+
+def _settled(running: Running, begun: Begun) -> tuple[State | None, tuple[str, ...]]:
+    """The state afterwards, and what of it is not as it was."""
+    control = CONTROLS.get(begun.verb)
+    if control is None or begun.before is None:
+        return None, ()
+    seen: list[State] = []
+
+    def probe() -> State | None:
+        seen[:] = [control.read(running.case, begun.target, begun.args)]
+        return seen[0] if same(seen[0], begun.before) else None
+
+    try:
+        timeout = min(control.settle, running.seconds_left)
+        return wait_until(
+            probe, what="seeing the old state", timeout=timeout, stop=lambda: running.stopped
+        ), ()
+    except TimedOut:
+        return seen[0], (
+            f"AWS accepted it, but shows {for_terminal(seen[0])} where {for_terminal(begun.before)} was",
+        )
+
+
+# --- the replacement that a scaling group launched -----------------------------------------------------------
+
+
+def _retirements(case: Case, stage: int, wanted: tuple[str, ...] | None) -> list[Step]:
+    done = [e for e in case.journal.entries if e.kind is Kind.DONE and e.body.get("verb") == STANDBY.verb]
+    latest = {str(e.body["target"]): e for e in done if (e.body.get("result") or {}).get("group")}
+    mine = set(wanted or ())
+    return [
+        _retirement(group, entry, stage=stage)
+        for group, entry in latest.items()
+        if wanted is None or mine & {"fleet", STANDBY.verb, group, str(entry.step)}
+    ]
+
+
+def _retirement(group: str, entry: Entry, *, stage: int) -> Step:
+    return Step(
+        verb=f"{_PREFIX}fleet.replacement",
+        target=group,
+        args={"of": entry.step, "entry": entry.seq},
+        stage=stage,
+        title=f"terminate what {group} launched as a replacement, as far as it has more instances than before",
+        reversible="cannot be undone; the group can launch others",
+        act=lambda running: _retire(running, entry.body["result"]["group"]),
+    )
+
+
+def _retire(running: Running, was: Mapping[str, Any]) -> Outcome:
+    client, name = running.case.client("autoscaling"), running.step.target
+    found = client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    if not found:
+        raise WrongState(f"scaling group {name} is gone", hint="nothing is left to retire")
+    if running.results.get(f"{_PREFIX}{STANDBY.verb}") is None and any(
+        i["LifecycleState"] == "Standby" for i in found[0]["Instances"]
+    ):
+        raise WrongState(f"an instance of {name} is still in standby", hint="undo fleet.standby first")
+    surplus = int(found[0]["DesiredCapacity"]) - int(was["DesiredCapacity"])
+    newcomers = sorted(
+        i["InstanceId"] for i in found[0]["Instances"] if i["InstanceId"] not in was["Instances"]
+    )
+    if surplus <= 0 or not newcomers:
+        return Outcome(skipped=f"{name} wants no more instances than before")
+    gone = newcomers[:surplus]
+    ids: tuple[str, ...] = ()
+    for instance in gone:
+        ids += request_id(
+            client.terminate_instance_in_auto_scaling_group(
+                InstanceId=instance, ShouldDecrementDesiredCapacity=True
+            )
+        )
+    return Outcome(
+        result={"terminated": gone},
+        request_ids=ids,
+        undo=Undo(impossible="a terminated instance does not come back"),
+    )
