@@ -18,7 +18,7 @@ from irkit.aws.refusals import translating
 from irkit.canonical import timestamp
 from irkit.contain import history
 from irkit.contain.control import Args, Changed, Control, State, call, request_id, unreadable
-from irkit.contain.policies import deny
+from irkit.contain.policies import deny, on_role
 from irkit.errors import InvalidParameter, IrkitError, WrongState
 from irkit.plan import Plan, Running, Step, Undo
 
