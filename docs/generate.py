@@ -60,13 +60,12 @@ def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
 def _context(program: Any, path: tuple[str, ...]) -> Any:
     import click
 
-    context = click.Context(program, info_name=path[0], terminal_width=100, max_content_width=100)
-    command = program
-    for name in path[1:]:
-        command = command.get_command(context, name)
-        context = click.Context(
-            command, info_name=name, parent=context, terminal_width=100, max_content_width=100
-        )
+    command, context = program, None
+    for name in path:
+        if context is not None:
+            command = command.get_command(context, name)
+        settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+        context = click.Context(command, info_name=name, parent=context, **settings)
     return context
 
 
