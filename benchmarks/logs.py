@@ -19,7 +19,10 @@ from typing import Any
 
 SEEDS = (7, 8, 9)
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
-FLOW_COLUMNS = "version account_id interface_id srcaddr dstaddr srcport dstport protocol packets bytes start end action log_status"
+FLOW_COLUMNS = (
+    "version account_id interface_id srcaddr dstaddr srcport dstport protocol packets bytes start end action "
+    "log_status"
+)
 
 
 def make(folder: Path) -> tuple[list[Path], list[Path]]:
