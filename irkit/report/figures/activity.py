@@ -1,0 +1,160 @@
+"""Who was active when: one row a principal, calls an hour, the incident's window shaded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from irkit.report.figures.style import (
+    LIGHT,
+    Theme,
+    canvas,
+    days,
+    legend,
+    literal,
+    note_empty,
+    time_axis,
+    titled,
+)
+from irkit.report.words import clock, counted, short_arn, shortened
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+Window = tuple[datetime, datetime]
+_SUSPECTS, _OTHERS = 10, 5
+_HOUR = 1 / 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    name: str
+    suspect: bool
+    calls: pd.DataFrame
+
+
+def draw(
+    calls: pd.DataFrame,
+    *,
+    suspects: Collection[str] = (),
+    window: Window | None = None,
+    ax: Axes | None = None,
+    theme: Theme = LIGHT,
+) -> Axes:
+    """Calls per hour and principal. `calls` has `hour`, `principal`, `calls`, `denied`; `suspects` are drawn first.
+
+    Heights are square roots within a row, so that a quiet intruder is seen beside a busy service.
+    """
+    rows = _rows(calls, suspects)
+    ax = canvas(ax, height=1.9 + 0.44 * max(3, len(rows)), theme=theme)
+    if not rows:
+        return note_empty(ax, "no CloudTrail records were ingested", theme)
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    for place, row in enumerate(reversed(rows)):
+        colour = theme.suspect if row.suspect else theme.usual
+        when = days(row.calls["hour"])
+        most = float(row.calls["calls"].max())
+        heights = [(float(count) / most) ** 0.5 * 0.78 for count in row.calls["calls"]]
+        ax.bar(
+            when,
+            heights,
+            bottom=place,
+            width=_HOUR,
+            align="edge",
+            color=colour,
+            linewidth=0,
+            hatch="////" if row.suspect else None,
+            edgecolor=theme.paper,
+        )
+        refused = [
+            (t + _HOUR / 2, place + h + 0.09)
+            for t, h, d in zip(when, heights, row.calls["denied"], strict=True)
+            if d
+        ]
+        if refused:
+            ax.plot(*zip(*refused, strict=True), linestyle="", marker="x", markersize=4.5, color=theme.ink)
+        ax.annotate(
+            f"peak {int(most):,}/h",
+            (1, place + 0.3),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            fontsize=8,
+            color=theme.muted,
+            va="center",
+        )
+    ax.set_yticks([n + 0.3 for n in range(len(rows))], [literal(row.name) for row in reversed(rows)])
+    ax.set_ylim(-0.12, len(rows) + 0.05)
+    handles: list[Any] = [Patch(facecolor=theme.usual, label="other principals")]
+    if any(row.suspect for row in rows):
+        handles.insert(
+            0,
+            Patch(
+                facecolor=theme.suspect, hatch="////", edgecolor=theme.paper, label="named in the findings"
+            ),
+        )
+    if calls["denied"].any():
+        handles.append(
+            Line2D([], [], linestyle="", marker="x", color=theme.ink, label="hours with refused calls")
+        )
+    if window:
+        begin, end = days(window)
+        ax.axvspan(
+            begin, max(end, begin + _HOUR / 4), facecolor=theme.window, edgecolor=theme.suspect, linewidth=0.8
+        )
+        handles.append(Patch(facecolor=theme.window, edgecolor=theme.suspect, label="time of the incident"))
+    time_axis(ax, theme)
+    legend(ax, handles, theme)
+    titled(ax, headline(calls, suspects=suspects, window=window), theme)
+    return ax
+
+
+def headline(calls: pd.DataFrame, *, suspects: Collection[str] = (), window: Window | None = None) -> str:
+    """The finding that the figure shows."""
+    found = sorted(set(suspects) & set(calls["principal"].dropna()))
+    if found and window:
+        acted = counted(len(found), "principal")
+        return f"Intruder active as {acted}, {clock(window[0])} to {clock(window[1])} UTC"
+    principals = counted(calls["principal"].nunique(), "principal")
+    return f"{principals} made {counted(int(calls['calls'].sum()), 'call')}"
+
+
+def alt(calls: pd.DataFrame, *, suspects: Collection[str] = (), window: Window | None = None) -> str:
+    """The figure in words."""
+    rows = _rows(calls, suspects)
+    if not rows:
+        return "Empty: no CloudTrail records were ingested."
+    told = [
+        f"{shortened(row.name)}: {counted(int(row.calls['calls'].sum()), 'call')}"
+        f", {int(row.calls['denied'].sum()):,} refused"
+        for row in rows
+        if row.suspect
+    ]
+    others = sum(int(row.calls["calls"].sum()) for row in rows if not row.suspect)
+    text = f"{headline(calls, suspects=suspects, window=window)}. Calls per hour, one row a principal."
+    return f"{text} {'; '.join(told)}{'; ' if told else ''}all others: {counted(others, 'call')}."
+
+
+def _rows(calls: pd.DataFrame, suspects: Collection[str]) -> Sequence[_Row]:
+    if calls.empty:
+        return ()
+    known = calls.assign(principal=calls["principal"].fillna("(no principal)"))
+    totals = known.groupby("principal", sort=True)["calls"].sum().sort_values(ascending=False, kind="stable")
+    named = [name for name in totals.index if name in suspects][:_SUSPECTS]
+    usual = [name for name in totals.index if name not in named]
+    rows = [_Row(short_arn(name), True, _hourly(known, [name])) for name in named]
+    rows += [_Row(short_arn(name), False, _hourly(known, [name])) for name in usual[:_OTHERS]]
+    if len(usual) > _OTHERS:
+        rest = usual[_OTHERS:]
+        rows.append(_Row(counted(len(rest), "other principal"), False, _hourly(known, rest)))
+    return rows
+
+
+def _hourly(calls: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    mine = calls[calls["principal"].isin(names)]
+    return mine.groupby("hour", as_index=False, sort=True)[["calls", "denied"]].sum()
