@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from irkit.capture.instance import Instance as Instance
     from irkit.capture.instance import describe as describe
     from irkit.capture.planning import plan as plan
-    from irkit.capture.preflight import Preflight as Preflight
-    from irkit.capture.preflight import preflight as preflight
+    from irkit.capture.readiness import Preflight as Preflight
+    from irkit.capture.readiness import preflight as preflight
 
 KINDS = ("metadata", "console", "disks", "host")
 
 _WHERE = {
     "HostFacts": "host_facts",
     "Instance": "instance",
-    "Preflight": "preflight",
+    "Preflight": "readiness",
     "describe": "instance",
     "plan": "planning",
-    "preflight": "preflight",
+    "preflight": "readiness",
 }
 
 __all__ = ["KINDS", "HostFacts", "Instance", "Preflight", "describe", "plan", "preflight"]
@@ -33,7 +33,4 @@ __all__ = ["KINDS", "HostFacts", "Instance", "Preflight", "describe", "plan", "p
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-    # Importing the submodule `preflight` has just put the module under the function's name.
-    globals()[name] = value
-    return value
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -24,6 +24,7 @@ class Section:
     """One section's bytes. `exit_code` is None when the section was cut before it ended."""
 
     name: str
+    nonce: bytes
     content: bytes
     exit_code: int | None
 
@@ -32,7 +33,6 @@ class Section:
 class Output:
     """What the script printed. `late` are the sections that it had no time for."""
 
-    nonce: bytes = b""
     sections: dict[str, Section] = field(default_factory=dict)
     late: tuple[str, ...] = ()
     complete: bool = False
@@ -48,7 +48,7 @@ class Output:
         section = self.sections.get(name)
         fields: list[bytes] = []
         for token in section.content.split(b"\0") if section else ():
-            if token == self.nonce:
+            if section and token == section.nonce:
                 yield fields
                 fields = []
             else:
@@ -69,7 +69,20 @@ def decoded(raw: bytes) -> str:
 
 
 def taken_apart(raw: bytes) -> Output:
-    """The sections in `raw`, the script's standard output."""
+    """The sections in `raw`: the standard output of the script, or of several runs of it one after the other."""
+    starts = [m.start() for m in _FIRST.finditer(raw)]
+    parts = [_one(raw[a:b]) for a, b in zip(starts, [*starts[1:], len(raw)], strict=True)]
+    if not parts:
+        return Output(problems=("the output does not begin as the facts script's does",))
+    return Output(
+        sections={name: section for part in parts for name, section in part.sections.items()},
+        late=tuple(name for part in parts for name in part.late),
+        complete=all(part.complete for part in parts),
+        problems=tuple(problem for part in parts for problem in part.problems),
+    )
+
+
+def _one(raw: bytes) -> Output:
     plain, problems = _plain(raw)
     header = _HEADER.match(plain)
     if header is None:
@@ -89,7 +102,9 @@ def taken_apart(raw: bytes) -> Output:
             content, code = plain[start : mark.start()], int(word) if word.isdecimal() else None
         elif kind == b"end" and name:
             held = plain[start : mark.start()] if content is None else content
-            sections[name] = Section(name=name, content=_without_marker(held, nonce), exit_code=code)
+            sections[name] = Section(
+                name=name, nonce=nonce, content=_without_marker(held, nonce), exit_code=code
+            )
             name = ""
         elif kind == b"late":
             late.append(word)
@@ -97,10 +112,8 @@ def taken_apart(raw: bytes) -> Output:
             complete = True
     if name:  # the output ends in the middle of this section
         held = plain[start:] if content is None else content
-        sections[name] = Section(name=name, content=_without_marker(held, nonce), exit_code=code)
-    return Output(
-        nonce=nonce, sections=sections, late=tuple(late), complete=complete, problems=tuple(problems)
-    )
+        sections[name] = Section(name=name, nonce=nonce, content=_without_marker(held, nonce), exit_code=code)
+    return Output(sections=sections, late=tuple(late), complete=complete, problems=tuple(problems))
 
 
 def _without_marker(content: bytes, nonce: bytes) -> bytes:
@@ -113,7 +126,7 @@ def _without_marker(content: bytes, nonce: bytes) -> bytes:
 
 def _plain(raw: bytes) -> tuple[bytes, list[str]]:
     """The bytes that the script encoded, as far as they came through."""
-    first = _FIRST.search(raw[:4096])
+    first = _FIRST.match(raw)
     if first is None:
         return b"", []
     body = re.sub(rb"[^0-9A-Za-z+/=]", b"", raw[first.end() :].split(b"\n", 1)[0])

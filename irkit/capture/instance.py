@@ -94,13 +94,11 @@ class Instance:
 
     def to_dict(self) -> dict[str, Any]:
         """The instance as JSON types, without EC2's own description."""
-        shown = plain(asdict(self))
-        assert isinstance(shown, dict)
-        del shown["raw"]
-        return shown
+        return {name: plain(value) for name, value in asdict(self).items() if name != "raw"}
 
     def __repr__(self) -> str:
-        return f"<Instance {self.id} {self.name}: {self.state}, {self.type}, {self.platform}, {len(self.volumes)} volumes>"
+        disks = f"{len(self.volumes)} volumes"
+        return f"<Instance {self.id} {self.name}: {self.state}, {self.type}, {self.platform}, {disks}>"
 
     def _repr_html_(self) -> str:
         shown = self.to_dict()
@@ -134,7 +132,9 @@ def describe(case: Case, instance: str) -> Instance:
         )
     volumes = _volumes(case, raw)
     profile = raw.get("IamInstanceProfile", {}).get("Arn")
-    return _instance(raw, reservation, region=region, state=state, volumes=volumes, roles=_roles(case, profile))
+    return _instance(
+        raw, reservation, region=region, state=state, volumes=volumes, roles=_roles(case, profile)
+    )
 
 
 def _instance(
@@ -182,14 +182,20 @@ def _interface(raw: Mapping[str, Any]) -> Interface:
         subnet=str(raw.get("SubnetId", "")),
         addresses=tuple(p["PrivateIpAddress"] for p in private if p.get("PrivateIpAddress")),
         ipv6=tuple(p["Ipv6Address"] for p in raw.get("Ipv6Addresses", ()) if p.get("Ipv6Address")),
-        public=tuple(p["Association"]["PublicIp"] for p in private if p.get("Association", {}).get("PublicIp")),
+        public=tuple(
+            p["Association"]["PublicIp"] for p in private if p.get("Association", {}).get("PublicIp")
+        ),
         groups=tuple(g["GroupId"] for g in raw.get("Groups", ())),
         delete_on_termination=bool(attachment.get("DeleteOnTermination", False)),
     )
 
 
 def _volumes(case: Case, raw: Mapping[str, Any]) -> tuple[Volume, ...]:
-    mapped = {m["Ebs"]["VolumeId"]: m for m in raw.get("BlockDeviceMappings", ()) if m.get("Ebs", {}).get("VolumeId")}
+    mapped = {
+        m["Ebs"]["VolumeId"]: m
+        for m in raw.get("BlockDeviceMappings", ())
+        if m.get("Ebs", {}).get("VolumeId")
+    }
     if not mapped:
         return ()
     with translating("describe the volumes of", raw["InstanceId"], region=case.facts.region):

@@ -1,0 +1,161 @@
+"""The live host: volatile facts, read by one script that is shown in the plan and hashed in the journal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from irkit.capture.host_facts import HostFacts, parse
+from irkit.capture.instance import Instance
+from irkit.capture.run_command import Ran, node, run
+from irkit.errors import IrkitError, WrongState
+from irkit.escape import for_terminal
+from irkit.journal import Kind
+from irkit.plan import Outcome, Running, Step
+
+if TYPE_CHECKING:
+    from irkit.case import Case
+
+VERB = "capture.host"
+SCRIPT = "facts.sh"
+DEADLINE = 240.0
+# The script stops beginning new sections after the first, and Systems Manager kills it after the second.
+BUDGET_SECONDS = 60
+KILL_SECONDS = 150
+# Without a bucket each command may print 24,000 characters, which is some 150 KB of text before gzip and base64.
+_VOLATILE = ("host", "processes", "sockets",
+             *(f"text:{t}" for t in ("sockets", "neighbours", "routes", "addresses", "logins", "modules", "mounts")))  # fmt: skip
+_SETTINGS = ("cron", "keys", "preload", "accounts", "sudoers", "units", "histories",
+             *(f"text:{t}" for t in ("timers", "services", "containers", "firewall", "disks")))  # fmt: skip
+_GROUPS = (_VOLATILE, _SETTINGS, ("files",), ("web_logs",), ("system_logs",))
+_SMALL_LOG_BYTES = 98304
+
+
+def script() -> str:
+    """The script that runs on the suspect, as it is sent."""
+    return files("irkit.capture").joinpath("scripts", SCRIPT).read_text(encoding="utf-8")
+
+
+def steps(case: Case, instance: Instance) -> list[Step]:
+    """One step: run the script and keep its output as it came and as facts."""
+    bucket = case.facts.sources.get("evidence_bucket")
+    args = {
+        "script": SCRIPT,
+        "sha256": _digest(script()),
+        "document": "AWS-RunShellScript",
+        "output": bucket or "ssm",
+    }
+    return [
+        Step(
+            verb=VERB, target=instance.id, args=args, stage=30, deadline=DEADLINE,
+            title=f"read volatile facts on the host ({SCRIPT}, by Systems Manager; takes about a minute)",
+            reversible="leaves traces on the host: the agent's copy of the script, access times",
+            act=lambda running: _act(running, instance, bucket),
+        )
+    ]  # fmt: skip
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _act(running: Running, instance: Instance, bucket: str | None) -> Outcome:
+    if instance.windows:
+        raise WrongState(f"{instance.id} runs Windows; irkit reads facts of Linux hosts only",
+                         hint="its disks, console and metadata are captured all the same")  # fmt: skip
+    known = node(running.case, instance.id)
+    if not known.online:
+        raise WrongState(f"no command reaches {instance.id}: {known.why}",
+                         hint="disks, console and metadata need no agent and are captured all the same")  # fmt: skip
+    runs = _whole(running, instance.id, bucket) if bucket else _in_parts(running, instance.id)
+    if running.stopped:
+        raise IrkitError("stopped before the facts were kept")
+    return _keep(running, runs)
+
+
+def _attaching(running: Running) -> bool:
+    entries = running.case.journal.of_step(running.step_id)
+    return sum(e.kind is Kind.INTENDED for e in entries) > 1
+
+
+def _whole(running: Running, instance_id: str, bucket: str) -> list[Ran]:
+    ran = run(
+        running, instance_id, _with(script(), IRKIT_BUDGET=BUDGET_SECONDS), mark=_mark(running, 0),
+        seconds=KILL_SECONDS, bucket=bucket, attach=_attaching(running),
+    )  # fmt: skip
+    return [ran]
+
+
+def _in_parts(running: Running, instance_id: str) -> list[Ran]:
+    """Several commands, each with a part that fits; what is most volatile comes first, in the first of them."""
+    runs: list[Ran] = []
+    for number, group in enumerate(_GROUPS, 1):
+        if runs and (running.stopped or running.seconds_left < 30):
+            break
+        asked = _with(
+            script(), IRKIT_SECTIONS=" ".join(group), IRKIT_BUDGET=30, IRKIT_LOG_BYTES=_SMALL_LOG_BYTES
+        )
+        try:
+            runs.append(
+                run(running, instance_id, asked, mark=_mark(running, number), seconds=60, bucket=None,
+                    attach=_attaching(running))
+            )  # fmt: skip
+        except IrkitError as error:
+            if not runs:
+                raise
+            running.progress(f"{group[0]} and what follows: {error}")
+            break
+    return runs
+
+
+def _mark(running: Running, number: int) -> str:
+    """What names a command as this step's; a comment may have 100 characters."""
+    return f"irkit {running.step_id} {number} case {running.case.id}"[:100]
+
+
+def _with(text: str, **settings: str | int) -> str:
+    """The script with settings ahead of its first command; their values are ours, never from outside."""
+    shebang, _, rest = text.partition("\n")
+    lines = "".join(f"{name}='{value}'\n" for name, value in settings.items())
+    return f"{shebang}\n{lines}{rest}"
+
+
+def _keep(running: Running, runs: list[Ran]) -> Outcome:
+    raw = b"".join(r.stdout.rstrip(b"\n") + b"\n" for r in runs)
+    facts = parse(raw)
+    if not facts.host.hostname and not facts.processes:
+        said = for_terminal(runs[0].stderr[:300] or runs[0].status)
+        raise IrkitError(f"the script printed no facts (exit code {runs[0].exit_code}): {said}",
+                         hint="apply the plan again; disks and metadata are not affected")  # fmt: skip
+    missing = [*(r.cut for r in runs if r.cut), *facts.missing]
+    if len(runs) not in {1, len(_GROUPS)}:
+        missing.append(f"only {len(runs)} of {len(_GROUPS)} parts of the script ran in time")
+    notes: dict[str, Any] = {
+        "script": SCRIPT,
+        "script_sha256": _digest(script()),
+        "commands": [r.command_id for r in runs],
+        "output": [r.source for r in runs],
+        "exit_codes": [r.exit_code for r in runs],
+        "encoding": "each second line is base64 of gzip of the script's output",
+        "stderr": "".join(r.stderr for r in runs)[:4000],
+    }
+    media = "application/json"
+    original = running.keep(raw, kind="host-output", name="host-facts.out", media_type="text/plain", notes=notes,
+                            partial=bool(missing))  # fmt: skip
+    shown = json.dumps(facts.to_dict() | {"missing": missing}, indent=1, sort_keys=True).encode("ascii")
+    item = running.keep(shown, kind="host-facts", name="host-facts.json", media_type=media, partial=bool(missing),
+                        notes={"from": original.id, "from_sha256": original.sha256})  # fmt: skip
+    return Outcome(result=_summary(facts) | {"item": item.id, "output": original.id, "commands": notes["commands"]},
+                   missing=tuple(missing))  # fmt: skip
+
+
+def _summary(facts: HostFacts) -> dict[str, Any]:
+    return {
+        "hostname": facts.host.hostname,
+        "processes": len(facts.processes),
+        "deleted": [p.exe for p in facts.deleted],
+        "sockets": len(facts.sockets),
+        "files": len(facts.files),
+    }

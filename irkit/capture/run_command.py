@@ -1,0 +1,215 @@
+"""Run a script on a managed node through Systems Manager and get its output back, whole where that can be had.
+
+Nothing is put on the node but the script itself, which the agent keeps in its own folder. A command carries who sent
+it in its comment, so that an interrupted run attaches to it again. Standard output in Systems Manager ends after
+24,000 characters; with a bucket the agent writes all of it to S3, with the instance's own role.
+
+References:
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from irkit.aws import error_code, translating
+from irkit.errors import AwsError, IrkitError, Refused, WrongState
+from irkit.escape import for_terminal
+from irkit.plan import reason
+
+if TYPE_CHECKING:
+    from irkit.case import Case
+    from irkit.plan import Running
+
+STDOUT_LIMIT = 24_000
+# How long a command may be unknown after it was sent: Systems Manager becomes consistent within seconds.
+UNKNOWN_SECONDS = 30.0
+_UNMANAGED = "it is not registered with Systems Manager (no agent, no role for it, no way to its endpoints, or stopped)"
+_MOVING = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
+_WHY = {
+    "Undeliverable": "the agent could not be reached; is the instance still registered with Systems Manager?",
+    "DeliveryTimedOut": "the agent did not fetch the command in time; is the node online?",
+    "ExecutionTimedOut": "the script did not end in the time it was given",
+    "Cancelled": "the command was cancelled",
+    "Terminated": "the node went away while the script ran",
+    "AccessDenied": "the node's role or the responder's does not allow the command",
+    "InvalidPlatform": "the document is not for this platform",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How a command ended. `stdout` is all that could be had, `cut` says why it is not all there was."""
+
+    command_id: str
+    status: str
+    exit_code: int
+    stdout: bytes
+    stderr: str
+    source: str
+    cut: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What Systems Manager knows of an instance. `why` says why it cannot be sent a command; None when it can."""
+
+    online: bool
+    why: str | None
+    platform: str
+    details: Mapping[str, Any]
+
+
+def node(case: Case, instance_id: str) -> Node:
+    """Whether commands reach the instance; raises as `translating` does when Systems Manager cannot be asked."""
+    with translating("ask Systems Manager about", instance_id, region=case.facts.region):
+        answer = case.client("ssm").describe_instance_information(
+            Filters=[{"Key": "InstanceIds", "Values": [instance_id]}], MaxResults=50
+        )
+    found = [n for n in answer.get("InstanceInformationList", ()) if n.get("InstanceId") == instance_id]
+    if not found:
+        return Node(online=False, why=_UNMANAGED, platform="", details={})
+    said = found[0]
+    status = str(said.get("PingStatus", "unknown"))
+    why = (
+        None
+        if status == "Online"
+        else f"its agent is {status}, last heard of at {said.get('LastPingDateTime')}"
+    )
+    return Node(online=status == "Online", why=why, platform=str(said.get("PlatformType", "")), details=said)
+
+
+def run(
+    running: Running,
+    instance_id: str,
+    script: str,
+    *,
+    mark: str,
+    seconds: float,
+    bucket: str | None,
+    attach: bool,
+) -> Ran:
+    """Send `script`, or attach to the command that carries `mark` when `attach`; wait; bring the output back.
+
+    Raises `WrongState` when the command did not run to its end, and cancels it when nobody waits any more.
+    """
+    ssm = running.case.client("ssm")
+    prefix = f"ssm/{running.case.id}/{running.step_id}"
+    with translating("run a command on", instance_id, region=running.case.facts.region):
+        command = (_earlier(ssm, instance_id, mark) if attach else None) or _send(
+            ssm, instance_id, script, mark=mark, seconds=seconds, bucket=bucket, prefix=prefix
+        )
+        running.progress(f"command {command}")
+        ended = _wait(running, ssm, command, instance_id)
+    status = str(ended.get("StatusDetails") or ended.get("Status"))
+    if ended.get("Status") not in {"Success", "Failed"} or status in _WHY:
+        raise WrongState(f"command {command} on {instance_id}: {status}: {_WHY.get(status, 'it did not run')}",
+                         hint="see `irkit preflight`, then apply the plan again")  # fmt: skip
+    stdout, source, cut = _output(running.case, ended, bucket, prefix)
+    return Ran(
+        command_id=command, status=status, exit_code=int(ended.get("ResponseCode", -1)), stdout=stdout, source=source,
+        cut=cut, stderr=str(ended.get("StandardErrorContent", "")),
+    )  # fmt: skip
+
+
+def _send(
+    ssm: Any, instance_id: str, script: str, *, mark: str, seconds: float, bucket: str | None, prefix: str
+) -> str:
+    asked: dict[str, Any] = {
+        "InstanceIds": [instance_id],
+        "DocumentName": "AWS-RunShellScript",
+        "Comment": mark,
+        "TimeoutSeconds": 60,
+        "Parameters": {"commands": [script], "executionTimeout": [str(int(seconds))]},
+    }
+    if bucket:
+        asked |= {"OutputS3BucketName": bucket, "OutputS3KeyPrefix": prefix}
+    try:
+        return str(ssm.send_command(**asked)["Command"]["CommandId"])
+    except ClientError as error:
+        if error_code(error) == "InvalidInstanceId":
+            raise WrongState(f"{instance_id} cannot be sent a command (not managed or not running)",
+                             hint="`irkit preflight` says why; disks and metadata need none") from error  # fmt: skip
+        raise
+
+
+def _earlier(ssm: Any, instance_id: str, mark: str) -> str | None:
+    """The newest command with this mark that is under way or has succeeded."""
+    for page in ssm.get_paginator("list_commands").paginate(InstanceId=instance_id):
+        for command in page.get("Commands", ()):
+            if command.get("Comment") == mark and command.get("Status") in _MOVING | {"Success"}:
+                return str(command["CommandId"])
+    return None
+
+
+def _wait(running: Running, ssm: Any, command: str, instance_id: str) -> Mapping[str, Any]:
+    pause, begun, shown = 0.2, time.monotonic(), ""
+    while True:
+        ended: Mapping[str, Any] = {}
+        try:
+            ended = ssm.get_command_invocation(CommandId=command, InstanceId=instance_id)
+        except ClientError as error:
+            if error_code(error) != "InvocationDoesNotExist" or time.monotonic() - begun > UNKNOWN_SECONDS:
+                raise
+        status = str(ended.get("Status", ""))
+        if status and status not in _MOVING:
+            return ended
+        if status != shown:
+            running.progress(f"command {command} is {status}")
+            shown = status
+        if running.stopped or running.seconds_left < 3:
+            _cancel(ssm, command, instance_id)
+            raise IrkitError(f"command {command} on {instance_id} did not end in time and was cancelled",
+                             hint="apply the plan again to retry")  # fmt: skip
+        time.sleep(pause)
+        pause = min(pause * 1.5, 3.0)
+
+
+def _cancel(ssm: Any, command: str, instance_id: str) -> None:
+    try:
+        ssm.cancel_command(CommandId=command, InstanceIds=[instance_id])
+    except (BotoCoreError, ClientError):
+        return  # the script ends by its own limit; that it was not cancelled changes nothing that is kept
+
+
+def _output(
+    case: Case, ended: Mapping[str, Any], bucket: str | None, prefix: str
+) -> tuple[bytes, str, str | None]:
+    """Standard output, where it came from, and why it is cut if it is."""
+    shown = str(ended.get("StandardOutputContent", "")).encode("utf-8", "surrogateescape")
+    why = None
+    if bucket:
+        place = f"{prefix}/{ended['CommandId']}/{ended['InstanceId']}/awsrunShellScript/0.awsrunShellScript/stdout"
+        try:
+            return _object(case, bucket, place), f"s3://{bucket}/{place}", None
+        except (AwsError, Refused, IrkitError) as error:
+            why = f"the whole output is not to be had from s3://{bucket} ({error})"
+    if len(shown) < STDOUT_LIMIT:
+        return shown, "ssm", None
+    return (
+        shown,
+        "ssm",
+        f"output cut after {STDOUT_LIMIT} characters by Systems Manager; {why or 'no bucket was given for it'}",
+    )
+
+
+def _object(case: Case, bucket: str, key: str) -> bytes:
+    for pause in (0.5, 1.0, 2.0, None):
+        try:
+            body: bytes = case.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        except (BotoCoreError, ClientError) as error:
+            # The agent uploads as the command ends; the object may be a moment late.
+            if pause is None or error_code(error) not in {"NoSuchKey", "404"}:
+                raise AwsError(
+                    for_terminal(reason(error, doing="read", resource=f"s3://{bucket}/{key}"))
+                ) from error
+            time.sleep(pause)
+        else:
+            return body
+    raise AwsError(f"s3://{bucket}/{key} did not appear")
