@@ -14,11 +14,16 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    DeferredRefreshableCredentials,
+)
 
 from irkit._version import __version__
 from irkit.aws.names import arn_parts, role_arn
 from irkit.aws.refusals import translating
+from irkit.errors import NoCredentials
 
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html: RoleSessionName and SourceIdentity
 _NOT_IN_NAMES = re.compile(r"[^\w+=,.@-]", re.ASCII)
@@ -31,6 +36,22 @@ class Identity:
     account: str
     arn: str
     user_id: str
+
+
+class _AssumedRole(CredentialProvider):
+    """Gives botocore the role's credentials, and new ones before they expire."""
+
+    METHOD = "irkit-assume-role"
+
+    def __init__(self, fetcher: AssumeRoleCredentialFetcher) -> None:
+        super().__init__()
+        self._fetcher = fetcher
+
+    def load(self) -> DeferredRefreshableCredentials:
+        """Credentials that are fetched when they are first used."""
+        return DeferredRefreshableCredentials(
+            method=self.METHOD, refresh_using=self._fetcher.fetch_credentials
+        )
 
 
 class Sessions:
@@ -64,10 +85,9 @@ class Sessions:
         key = (service, region or self.region)
         with self._lock:
             if key not in self._clients:
+                session: Any = self.session()
                 with translating(f"sign in for {service}", region=key[1]):
-                    self._clients[key] = self.session().client(
-                        service, region_name=key[1], config=self._config()
-                    )
+                    self._clients[key] = session.client(service, region_name=key[1], config=self._config())
             return self._clients[key]
 
     def session(self) -> boto3.Session:
@@ -100,8 +120,6 @@ class Sessions:
         with translating("find credentials", region=self.region):
             source = base.get_credentials()
         if source is None:
-            from irkit.errors import NoCredentials
-
             raise NoCredentials(
                 f"no AWS credentials to assume {role} with",
                 hint="sign in (aws sso login, or set AWS_PROFILE or AWS_ACCESS_KEY_ID)",
@@ -126,10 +144,7 @@ class Sessions:
         )
         assumed = botocore.session.get_session()
         assumed.set_config_variable("region", self.region)
-        # The attribute is how botocore's own documentation of custom providers plugs refreshable credentials in.
-        assumed._credentials = DeferredRefreshableCredentials(
-            method="assume-role", refresh_using=fetcher.fetch_credentials
-        )  # noqa: SLF001
+        assumed.get_component("credential_provider").insert_before("env", _AssumedRole(fetcher))
         return boto3.Session(botocore_session=assumed, region_name=self.region)
 
     def __repr__(self) -> str:

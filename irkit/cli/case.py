@@ -19,6 +19,7 @@ from irkit.cli.shared import (
     show_report,
 )
 from irkit.errors import BadInput, NotFound
+from irkit.escape import for_terminal
 
 _CASES = click.option(
     "--cases",
@@ -115,7 +116,7 @@ def show(case_id: str, cases: Path | None, as_json: bool) -> None:
         return
     for name, value in vars_of(opened).items():
         if value:
-            print_table((f"{name}:", ""), []) if False else click.echo(f"{name}: {value}")
+            click.echo(f"{name}: {for_terminal(value)}")
     print_table(
         ("item", "kind", "name", "bytes", "sha256"),
         [(i.id, i.kind, i.name, i.size, i.sha256[:16]) for i in items],

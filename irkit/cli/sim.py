@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -50,7 +51,7 @@ def up(scenario: str, seed: int, idle_minutes: int, state: Path | None, as_json:
     click.echo("starting the simulated AWS …", err=True)
     running = daemon.up(folder, scenario=scenario, seed=seed, idle_minutes=idle_minutes)
     if as_json:
-        print_json(running.to_dict())
+        print_json(asdict(running))
         return
     for name, value in running.env.items():
         click.echo(f"export {name}={shlex.quote(value)}")
@@ -70,7 +71,7 @@ def status(state: Path | None, as_json: bool) -> None:
 
     running = daemon.status(state_folder(state))
     if as_json:
-        print_json(running.to_dict() if running else {"up": False})
+        print_json(asdict(running) if running else {"up": False})
     elif running:
         click.echo(f"up: {running.endpoint} (pid {running.pid}), suspect {running.public.get('instance_id')}")
     else:

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irkit.errors import IrkitError
 from irkit.escape import for_terminal
 from irkit.evidence.items import Place
 from irkit.journal import Entry, Journal, Kind
-from irkit.notebook.runner import Execution, execute
+from irkit.notebook.runner import Execution, NotebookFailed, execute
 
 if TYPE_CHECKING:
     from irkit.case import Case
@@ -39,9 +38,9 @@ def run(
     try:
         with following(case.journal, progress):
             ran = execute(notebook, parameters, output, timeout=timeout)
-    except IrkitError:
-        _store(case, notebook, name, output, step=step, partial=True)
-        raise
+    except NotebookFailed as error:
+        item = _store(case, notebook, name, output, step=step, partial=True)
+        raise NotebookFailed(error.message, hint=f"the executed notebook is item {item.id}") from error
     return ran, _store(case, notebook, name, output, step=step, partial=ran.status == "partial")
 
 

@@ -106,4 +106,4 @@ def show(results: Iterable[Any]) -> None:
     from IPython.display import display
 
     for result in results:
-        display(result)
+        display(result)  # type: ignore[no-untyped-call]

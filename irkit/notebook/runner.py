@@ -42,7 +42,7 @@ def execute(notebook: str, parameters: Mapping[str, Any], output: Path, *, timeo
     `timeout` is seconds for each cell. Parameters are checked before a kernel starts (`InvalidParameter`).
     """
     source = find(notebook)
-    given = checked(model_of(notebook), dict(parameters)).model_dump()
+    given = checked(model_of(notebook), dict(parameters)).model_dump(mode="json")
     try:
         with warnings.catch_warnings():
             # papermill 2.7 still uses what its own dependencies deprecate.
@@ -50,7 +50,6 @@ def execute(notebook: str, parameters: Mapping[str, Any], output: Path, *, timeo
             import papermill
             from nbclient.exceptions import CellTimeoutError, DeadKernelError
             from papermill.exceptions import PapermillException, PapermillExecutionError
-            from traitlets.config import Config
     except ImportError as error:
         raise MissingExtra(
             f"cannot run notebooks: {error.name} is not installed", hint="pip install 'irkit-aws[notebooks]'"
@@ -69,18 +68,22 @@ def execute(notebook: str, parameters: Mapping[str, Any], output: Path, *, timeo
                 log_output=False,
                 execution_timeout=int(timeout),
                 start_timeout=60,
-                config=Config({"KernelManager": {"transport": "ipc"}}),
+                kernel_manager_class="irkit.notebook.kernel.QuietKernelManager",
             )
     except PapermillExecutionError as error:
         raise NotebookFailed(
-            f"notebook {notebook}, cell {error.cell_index}: {error.ename}: {for_terminal(error.evalue)}",
-            hint=f"see {output.name}",
+            f"notebook {notebook}, cell {error.cell_index}: {error.ename}: {for_terminal(error.evalue)}"
         ) from None
     except CellTimeoutError as error:
         raise NotebookFailed(
-            f"notebook {notebook}: a cell ran longer than {timeout:.0f} s", hint=f"see {output.name}"
+            f"notebook {notebook}: a cell ran longer than {timeout:.0f} s",
+            hint="raise the timeout of the step or of the run",
         ) from error
-    except (DeadKernelError, PapermillException) as error:
+    except (
+        DeadKernelError,
+        PapermillException,
+        RuntimeError,
+    ) as error:  # RuntimeError: no kernel came up in time
         raise NotebookFailed(
             f"notebook {notebook}: {type(error).__name__}: {for_terminal(error)}", hint="run it again"
         ) from error
