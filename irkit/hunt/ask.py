@@ -67,4 +67,6 @@ def _typed(frame: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
         if column.type in wanted:
             whole, some_missing = wanted[column.type]
             types[column.name] = some_missing if frame[column.name].isna().any() else whole
+        elif column.type == "DOUBLE":
+            types[column.name] = "float64"
     return frame.astype(types)

@@ -67,8 +67,8 @@ def _is_new(tables: Tables, address: str, after: datetime) -> bool:
 
 def _left(outbound: list[dict[str, Any]], address: str) -> bool:
     """Whether much more went to `address` than came back."""
-    sent = sum(row["bytes_out"] for row in outbound if row["external_ip"] == address)
-    received = sum(row["bytes_in"] for row in outbound if row["external_ip"] == address)
+    sent: int = sum(row["bytes_out"] for row in outbound if row["external_ip"] == address)
+    received: int = sum(row["bytes_in"] for row in outbound if row["external_ip"] == address)
     return sent >= _BULK and sent >= _LOPSIDED * received
 
 
