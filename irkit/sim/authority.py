@@ -39,13 +39,23 @@ def refuse(service: str, operation: str, response: Any, caller: Caller) -> Refus
     if operation in _UNSIGNED:
         return None
     if caller.kind == "Anonymous":
-        return None if service == "s3" else Refusal("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+        return (
+            None
+            if service == "s3"
+            else Refusal("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+        )
     if caller.kind == "Unknown" or not caller.active:
         return _bad_key(service)
     if response.region in world.DISABLED_REGIONS and service not in {"iam", "s3"}:
         return _bad_key(service)
     if caller.session is not None and _ended(caller.session):
-        code = "RequestExpired" if service == "ec2" else "ExpiredToken" if service in {"s3", "sts", "iam"} else "ExpiredTokenException"
+        code = (
+            "RequestExpired"
+            if service == "ec2"
+            else "ExpiredToken"
+            if service in {"s3", "sts", "iam"}
+            else "ExpiredTokenException"
+        )
         return Refusal(code, "The security token included in the request is expired", 403)
     if (service, operation) in _ALWAYS_ALLOWED:
         return None
@@ -66,7 +76,9 @@ def denial(service: str, caller: Caller, action: str) -> Refusal:
     """The access-denied error of a service, with AWS's wording."""
     why = f"User: {caller.arn} is not authorized to perform: {action} with an explicit deny in an identity-based policy"
     if service == "ec2":
-        return Refusal("UnauthorizedOperation", f"You are not authorized to perform this operation. {why}", 403)
+        return Refusal(
+            "UnauthorizedOperation", f"You are not authorized to perform this operation. {why}", 403
+        )
     if service in {"s3", "iam", "sts", "autoscaling", "elbv2", "elb", "sns", "cloudformation", "cloudwatch"}:
         return Refusal("AccessDenied", why, 403)
     return Refusal("AccessDeniedException", why, 403 if service in {"ebs", "lambda"} else 400)
@@ -192,8 +204,12 @@ def _holds(operator: str, key: str, values: list[str], context: dict[str, str]) 
     if name in {"stringequals", "arnequals", "bool"}:
         if name == "bool":
             return actual.lower() in [v.lower() for v in values]
-        return actual in values if name == "stringequals" else any(fnmatch.fnmatchcase(actual, v) for v in values)
-    if name in {"stringnotequals"}:
+        return (
+            actual in values
+            if name == "stringequals"
+            else any(fnmatch.fnmatchcase(actual, v) for v in values)
+        )
+    if name == "stringnotequals":
         return actual not in values
     if name == "stringequalsignorecase":
         return actual.lower() in [v.lower() for v in values]
@@ -208,7 +224,7 @@ def _holds(operator: str, key: str, values: list[str], context: dict[str, str]) 
 
 def _date_holds(operator: str, actual: str, value: str) -> bool:
     try:
-        left, right = datetime.fromisoformat(actual), datetime.fromisoformat(value.replace("Z", "+00:00"))
+        left, right = datetime.fromisoformat(actual), datetime.fromisoformat(value)
     except ValueError:
         return False
     right = right if right.tzinfo else right.replace(tzinfo=UTC)
@@ -231,7 +247,11 @@ def _bad_key(service: str) -> Refusal:
     if service == "ec2":
         return Refusal("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
     if service == "s3":
-        return Refusal("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403)
+        return Refusal(
+            "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403
+        )
     if service in {"sts", "iam", "autoscaling", "elbv2", "elb", "sns", "cloudformation", "cloudwatch"}:
         return Refusal("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
-    return Refusal("UnrecognizedClientException", "The security token included in the request is invalid.", 400)
+    return Refusal(
+        "UnrecognizedClientException", "The security token included in the request is invalid.", 400
+    )

@@ -77,7 +77,7 @@ def _role(role_arn: str, account: str) -> Any:
 
     try:
         return iam_backends[account]["aws"].get_role_by_arn(role_arn)
-    except Exception:  # moto raises a different class per version when the role was deleted meanwhile
+    except Exception:  # noqa: BLE001 - moto raises a different class per version when the role was deleted meanwhile
         return None
 
 
@@ -126,7 +126,12 @@ def user_identity(caller: Caller) -> dict[str, Any]:
         }
     if caller.kind == "Anonymous":
         return {"type": "AWSAccount", "principalId": "", "accountId": "anonymous"}
-    return {"type": "Unknown", "principalId": "", "accountId": caller.account, "accessKeyId": caller.access_key}
+    return {
+        "type": "Unknown",
+        "principalId": "",
+        "accountId": caller.account,
+        "accessKeyId": caller.access_key,
+    }
 
 
 def session_name(identity: dict[str, Any]) -> str:

@@ -15,39 +15,39 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult, BaseResponse
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from irkit.sim import authority, callers, ec2_checks, records, world
 from irkit.sim.faults import Refusal
+from irkit.sim.seams import replace
 
 Answer = tuple[int, dict[str, Any], Any]
 NOT_SIMULATED = "NotSimulated"
 _CREDENTIAL = re.compile(r"[?&]X-Amz-Credential=([A-Z0-9]{16,128})")
 _installed = threading.Lock()
-_done = False
+_done: list[bool] = []
 
 
 def install() -> None:
     """Put the choke point and all mends into moto; once a process, later calls do nothing."""
-    global _done
     with _installed:
         if _done:
             return
         from moto.s3.responses import S3Response
 
-        setattr(BaseResponse, "call_action", _guarded(BaseResponse.call_action))
+        replace(BaseResponse, "call_action", _guarded(BaseResponse.call_action))
         for name in ("bucket_response", "key_response"):
-            setattr(S3Response, name, _guarded_s3(getattr(S3Response, name)))
-        setattr(BaseResponse, "get_access_key", _access_key(BaseResponse.get_access_key))
+            replace(S3Response, name, _guarded_s3(getattr(S3Response, name)))
+        replace(BaseResponse, "get_access_key", _access_key(BaseResponse.get_access_key))
         from irkit.sim import mends, unknown
 
         mends.install()
         unknown.install_in_process()
-        _done = True
+        _done.append(True)
 
 
 def _access_key(original: Callable[..., str]) -> Callable[..., str]:
-    """moto does not read the key of a presigned URL, and takes such a call for another account's."""
+    """Moto does not read the key of a presigned URL, and takes such a call for another account's."""
 
     @functools.wraps(original)
     def access_key(self: Any) -> str:
@@ -79,8 +79,6 @@ def _guarded(original: Callable[..., Answer]) -> Callable[..., Answer]:
             refusal = _refusal(here, service, operation, self, caller)
             if refusal is None:
                 status, headers, body = original(self)
-                if status == 404 and not operation:
-                    raise NotImplementedError("no such operation")
             else:
                 status, headers, body = _refused(self, refusal)
         except NotImplementedError as gap:
@@ -89,8 +87,10 @@ def _guarded(original: Callable[..., Answer]) -> Callable[..., Answer]:
             status, headers, body = _refused(self, refusal)
         except HTTPException:
             raise
-        except Exception as crash:  # moto's own defect: as loud as a gap, and named
-            status, headers, body = _refused(self, not_simulated(service, operation, f"moto failed: {crash!r}"))
+        except Exception as crash:  # noqa: BLE001 - moto's own defect: as loud as a gap, and named
+            status, headers, body = _refused(
+                self, not_simulated(service, operation, f"moto failed: {crash!r}")
+            )
         _note(here, self, service, operation, status, headers, body, caller)
         return status, headers, body
 
@@ -117,7 +117,7 @@ def _guarded_s3(original: Callable[..., Answer]) -> Callable[..., Answer]:
             answer = _refused_s3(late)
         except HTTPException:
             raise
-        except Exception as crash:
+        except Exception as crash:  # noqa: BLE001 - as above
             answer = _refused_s3(not_simulated("s3", operation, f"moto failed: {crash!r}"))
         self.uri_match = uri_match
         _note(here, self, "s3", operation, *answer, caller, parsed)
@@ -127,7 +127,7 @@ def _guarded_s3(original: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _s3_operation(request: Any) -> tuple[str, dict[str, Any]]:
-    from moto.core.routing import NotFound, get_service_router
+    from moto.core.routing import get_service_router
 
     try:
         operation, uri_match = get_service_router("s3").match(request)
@@ -201,7 +201,7 @@ def _parsed_request(response: Any, service: str, operation: str) -> dict[str, An
             )
             or {}
         )
-    except Exception:  # a record without parameters is better than a call that fails because of its record
+    except Exception:  # noqa: BLE001 - a record without parameters is better than a call that fails because of its record
         return {}
 
 
@@ -209,7 +209,9 @@ def _is_upload(operation: str) -> bool:
     return operation in {"PutObject", "UploadPart", "PutSnapshotBlock"}
 
 
-def _parsed_response(service: str, operation: str, status: int, headers: dict[str, Any], body: Any) -> dict[str, Any]:
+def _parsed_response(
+    service: str, operation: str, status: int, headers: dict[str, Any], body: Any
+) -> dict[str, Any]:
     import botocore.parsers
     from moto.core.utils import get_service_model
 
@@ -220,7 +222,7 @@ def _parsed_response(service: str, operation: str, status: int, headers: dict[st
         shape = model.operation_model(operation).output_shape
         parser = botocore.parsers.create_parser(model.metadata["protocol"])
         return dict(parser.parse({"status_code": status, "headers": lowered, "body": raw}, shape))
-    except Exception:
+    except Exception:  # noqa: BLE001 - as above
         return {}
 
 
@@ -293,7 +295,9 @@ def _record(
         "eventSource": records.event_source(service, prefix),
         "eventName": records.s3_event_name(operation) if service == "s3" else operation,
         "awsRegion": "us-east-1" if service == "iam" else call.region,
-        "sourceIPAddress": response.headers.get("X-Forwarded-For") or response.normalized_request.remote_addr or "127.0.0.1",
+        "sourceIPAddress": response.headers.get("X-Forwarded-For")
+        or response.normalized_request.remote_addr
+        or "127.0.0.1",
         "userAgent": f"[{call.user_agent}]" if service == "s3" else call.user_agent,
     }
     if error:

@@ -42,13 +42,19 @@ def _body(environ: dict[str, Any]) -> dict[str, Any]:
     size = int(environ.get("CONTENT_LENGTH") or 0)
     body = json.loads(environ["wsgi.input"].read(size) or b"{}")
     if not isinstance(body, dict):
-        raise ValueError("the body must be a JSON object")
+        raise TypeError("the body must be a JSON object")
     return body
 
 
 def _world(simulator: Simulator) -> dict[str, Any]:
     hosts = [
-        {"instance_id": h.instance_id, "hostname": h.hostname, "running": h.running, "agent": h.agent, "trouble": h.trouble}
+        {
+            "instance_id": h.instance_id,
+            "hostname": h.hostname,
+            "running": h.running,
+            "agent": h.agent,
+            "trouble": h.trouble,
+        }
         for h in simulator.hosts
     ]
     return {

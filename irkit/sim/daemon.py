@@ -72,14 +72,31 @@ def up(
         (state_dir / STATE_FILE).unlink(missing_ok=True)
         log = (state_dir / LOG_FILE).open("wb")
     except OSError as error:
-        raise StorageError(f"the simulator's folder {state_dir} cannot be written", hint=str(error)) from error
+        raise StorageError(
+            f"the simulator's folder {state_dir} cannot be written", hint=str(error)
+        ) from error
     command = [sys.executable, "-m", "irkit.sim.daemon", "--state-dir", str(state_dir.resolve())]
-    command += ["--scenario", scenario, "--seed", str(seed), "--port", str(port), "--idle-minutes", str(idle_minutes)]
+    command += [
+        "--scenario",
+        scenario,
+        "--seed",
+        str(seed),
+        "--port",
+        str(port),
+        "--idle-minutes",
+        str(idle_minutes),
+    ]
     if at is not None:
         command += ["--at", at.astimezone(UTC).isoformat()]
     with log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/", env=_environment()
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env=_environment(),
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:

@@ -122,7 +122,9 @@ class Delivery:
                 yield self._seal(trail, region, chain)
 
     def _seal(self, trail: Any, region: str, chain: _Chain) -> str:
-        end = max(datetime.now(UTC), chain.start + timedelta(seconds=1))  # two in one second would share a key
+        end = max(
+            datetime.now(UTC), chain.start + timedelta(seconds=1)
+        )  # two in one second would share a key
         folder = _folder(trail, "CloudTrail-Digest", region, end)
         stem = f"{trail.account_id}_CloudTrail-Digest_{region}_{trail.trail_name}_{trail.region_name}"
         key = f"{folder}/{stem}_{end:%Y%m%dT%H%M%SZ}.json.gz"
@@ -147,7 +149,12 @@ class Delivery:
         text = json.dumps(body).encode()
         digest = hashlib.sha256(text).hexdigest()
         signed = "\n".join(
-            [body["digestEndTime"], f"{trail.bucket_name}/{key}", digest, chain.previous.get("signature", "null")]
+            [
+                body["digestEndTime"],
+                f"{trail.bucket_name}/{key}",
+                digest,
+                chain.previous.get("signature", "null"),
+            ]
         )
         signature = self._sign(signed.encode())
         metadata = {"x-amz-meta-signature": signature, "x-amz-meta-signature-algorithm": ALGORITHM}

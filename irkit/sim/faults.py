@@ -59,7 +59,13 @@ class Faults:
         response object (`.headers`, `._get_param(name)`) and says whether this call is meant.
         """
         fault = Fault(
-            service=service, operation=operation, code=code, status=status, message=message, left=times, when=when
+            service=service,
+            operation=operation,
+            code=code,
+            status=status,
+            message=message,
+            left=times,
+            when=when,
         )
         with self._lock:
             self._planned.append(fault)

@@ -17,7 +17,11 @@ def instance_credentials(instance_id: str, account: str, region: str) -> Any:
 
     instance = ec2_backends[account][region].get_instance(instance_id)
     profile = instance.iam_instance_profile
-    name = str(getattr(profile, "name", None) or (profile or {}).get("Name") or str((profile or {}).get("Arn", "")).rsplit("/", 1)[-1])
+    name = str(
+        getattr(profile, "name", None)
+        or (profile or {}).get("Name")
+        or str((profile or {}).get("Arn", "")).rsplit("/", 1)[-1]
+    )
     found = iam_backends[account]["aws"].instance_profiles
     held = next((p for p in found.values() if p.name == name), None)
     if held is None or not held.roles:

@@ -10,7 +10,7 @@ References:
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,9 @@ READ_ONLY = re.compile(
     r"^(Get|List|Describe|Head|Lookup|BatchGet|Search|Select|Test|Filter|Simulate|Check|AssumeRole|Download|Decode|Verify)"
 )
 _DATA_EVENTS = {
-    "s3": re.compile(r"(Object|Objects|Part|Parts|MultipartUpload)$|^(ListObjectsV2|ListObjectVersions|GetObject\w+|PutObject\w+)$"),
+    "s3": re.compile(
+        r"(Object|Objects|Part|Parts|MultipartUpload)$|^(ListObjectsV2|ListObjectVersions|GetObject\w+|PutObject\w+)$"
+    ),
     "ebs": re.compile(r"Snapshot"),
     "lambda": re.compile(r"^Invoke"),
     "sns": re.compile(r"^Publish"),
@@ -28,7 +30,9 @@ _DATA_EVENTS = {
 }
 _S3_BUCKET_LEVEL = {"PutObjectLockConfiguration", "GetObjectLockConfiguration"}
 _S3_EVENT_NAMES = {"ListObjectsV2": "ListObjects", "GetBucketLifecycleConfiguration": "GetBucketLifecycle"}
-_SECRET = re.compile(r"(secret|password|privatekey|private_key|plaintext|sessiontoken|securestring)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(secret|password|privatekey|private_key|plaintext|sessiontoken|securestring)", re.IGNORECASE
+)
 _HIDDEN_MEMBERS = {
     ("ec2", "userData"): "<sensitiveDataRemoved>",
     ("ssm", "parameters"): HIDDEN,
@@ -68,7 +72,11 @@ def event_source(service: str, endpoint_prefix: str) -> str:
 def error_code(service: str, code: str, status: int) -> str:
     """The `errorCode` that CloudTrail writes for what the API answered."""
     if service == "ec2":
-        return code if code.startswith(("Client.", "Server.")) else f"{'Server' if status >= 500 else 'Client'}.{code}"
+        return (
+            code
+            if code.startswith(("Client.", "Server."))
+            else f"{'Server' if status >= 500 else 'Client'}.{code}"
+        )
     if code in {"AccessDeniedException", "AccessDenied"}:
         return "AccessDenied"
     if service == "iam" and not code.endswith("Exception"):
@@ -92,10 +100,16 @@ def request_parameters(service: str, operation: str, parsed: dict[str, Any]) -> 
     return _hide(service, shown) or None
 
 
-def response_elements(service: str, operation: str, parsed: dict[str, Any], body: bytes) -> dict[str, Any] | None:
+def response_elements(
+    service: str, operation: str, parsed: dict[str, Any], body: bytes
+) -> dict[str, Any] | None:
     """What the call made or changed; None for calls that only read, as in CloudTrail."""
-    reads = READ_ONLY.match(operation) and operation not in {"AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"}
-    if reads or is_data_event(service, operation) and service != "s3":
+    reads = READ_ONLY.match(operation) and operation not in {
+        "AssumeRole",
+        "AssumeRoleWithWebIdentity",
+        "AssumeRoleWithSAML",
+    }
+    if reads or (is_data_event(service, operation) and service != "s3"):
         return None
     if service == "ec2":
         shown = _ec2_response(body)
@@ -152,7 +166,9 @@ def _ec2_request(parsed: dict[str, Any]) -> dict[str, Any]:
         elif name in {"Tags", "TagSpecifications"}:
             shown.update(_ec2_tags(name, value))
         elif isinstance(value, list):
-            set_name, member = _EC2_SETS.get(name, (f"{_lower_first(name)}Set", _lower_first(name.removesuffix("s"))))
+            set_name, member = _EC2_SETS.get(
+                name, (f"{_lower_first(name)}Set", _lower_first(name.removesuffix("s")))
+            )
             items = [_ec2_request(v) if isinstance(v, dict) else {member: _plain(v)} for v in value]
             shown[set_name] = {"items": items}
         elif isinstance(value, dict):
@@ -169,11 +185,15 @@ def _ec2_filter(item: dict[str, Any]) -> dict[str, Any]:
 
 def _ec2_tags(name: str, value: list[dict[str, Any]]) -> dict[str, Any]:
     if name == "Tags":
-        return {"tagSet": {"items": [{"key": tag.get("Key"), "value": tag.get("Value", "")} for tag in value]}}
+        return {
+            "tagSet": {"items": [{"key": tag.get("Key"), "value": tag.get("Value", "")} for tag in value]}
+        }
     items = [
         {
             "resourceType": spec.get("ResourceType"),
-            "tags": [{"key": tag.get("Key"), "value": tag.get("Value", "")} for tag in spec.get("Tags") or []],
+            "tags": [
+                {"key": tag.get("Key"), "value": tag.get("Value", "")} for tag in spec.get("Tags") or []
+            ],
         }
         for spec in value
     ]
@@ -182,14 +202,14 @@ def _ec2_tags(name: str, value: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _ec2_response(body: bytes) -> dict[str, Any]:
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - our own server's XML
-    except ElementTree.ParseError:
+        root = ET.fromstring(body)  # noqa: S314 - what our own server wrote
+    except ET.ParseError:
         return {}
     tree = _xml_tree(root)
     return tree if isinstance(tree, dict) else {}
 
 
-def _xml_tree(element: ElementTree.Element) -> Any:
+def _xml_tree(element: ET.Element) -> Any:
     children = list(element)
     if not children:
         text = element.text or ""

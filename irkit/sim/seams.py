@@ -9,6 +9,18 @@ from typing import Any
 from irkit.sim import world
 
 
+def replace(owner: type, name: str, value: object) -> None:
+    """Put `value` in the place of `owner.name`; raises AttributeError when moto no longer has it."""
+    getattr(owner, name)
+    setattr(owner, name, value)
+
+
+def covers(owner: type, **members: property) -> None:
+    """Let properties answer for what moto keeps as plain members of `owner`'s instances."""
+    for name, member in members.items():
+        setattr(owner, name, member)
+
+
 def mends(owner: type, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Replace the method `owner.name` by the decorated function, which gets the original as its first argument.
 
@@ -30,7 +42,7 @@ def mends(owner: type, name: str) -> Callable[[Callable[..., Any]], Callable[...
 
 
 def adds(owner: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give `owner`, a moto Response class, an operation that it lacks: the decorated function's name is the method's."""
+    """Give `owner`, a moto Response class, an operation that it lacks, named like the decorated function."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         name = function.__name__

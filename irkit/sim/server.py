@@ -1,4 +1,4 @@
-"""The HTTP server of the simulated AWS: moto's dispatcher, our refusals for what it does not know, our control surface."""
+"""The HTTP server: moto's dispatcher, our refusals for what it does not know, our control surface."""
 
 from __future__ import annotations
 
@@ -33,13 +33,20 @@ class Application:
         self._control = control
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
         path = str(environ.get("PATH_INFO", ""))
         if path.startswith(CONTROL_PREFIX):
             status, body = self._control(environ)
-            start_response(_STATUS[status], [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+            start_response(
+                _STATUS[status], [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+            )
             return [body]
-        if environ.get("REQUEST_METHOD") == "PUT" and "x-www-form-urlencoded" in str(environ.get("CONTENT_TYPE")):
-            environ["CONTENT_TYPE"] = "binary/octet-stream"  # curl and urllib say so of any upload; it is no form
+        if environ.get("REQUEST_METHOD") == "PUT" and "x-www-form-urlencoded" in str(
+            environ.get("CONTENT_TYPE")
+        ):
+            environ["CONTENT_TYPE"] = (
+                "binary/octet-stream"  # curl and urllib say so of any upload; it is no form
+            )
         refused = unknown.refuse(environ, self._moto)
         if refused is not None:
             return _send(refused, start_response)

@@ -8,7 +8,9 @@ import boto3
 import botocore.loaders
 import botocore.session
 
-_LOADER = botocore.loaders.create_loader()  # shared: every session would otherwise read the service models again
+_LOADER = (
+    botocore.loaders.create_loader()
+)  # shared: every session would otherwise read the service models again
 
 
 class SimulatedSession(boto3.Session):

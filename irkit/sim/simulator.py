@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from irkit.sim import world
 from irkit.sim.world import Call, Pace
@@ -180,7 +180,7 @@ class Simulator:
             self._mock = None
         world.leave(self._world)
 
-    def __enter__(self) -> Simulator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -266,7 +266,8 @@ def _reset(seed: int, *, backends: bool = True) -> None:
     if backends:
         from moto.core.base_backend import BackendDict
 
-        for known in list(BackendDict._instances):
+        instances: list[Any] = BackendDict._instances  # type: ignore[misc]
+        for known in instances:
             known.reset()
     with contextlib.suppress(Exception):
         reset_model_data()

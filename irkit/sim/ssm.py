@@ -28,7 +28,9 @@ LISTED_LIMIT = 2_500
 TRUNCATED = "\n---Output truncated---"
 DONE = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
 SHELL_PLUGIN = "aws:runShellScript"
-_ORCHESTRATION = "var/lib/amazon/ssm/{instance}/document/orchestration/{command}/awsrunShellScript/0.awsrunShellScript"
+_ORCHESTRATION = (
+    "var/lib/amazon/ssm/{instance}/document/orchestration/{command}/awsrunShellScript/0.awsrunShellScript"
+)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -120,7 +122,10 @@ def launch(command: Command, reachable: Any) -> None:
     """Run the command on every instance in the background; `reachable(instance_id)` is the host, or None."""
     for invocation in command.invocations:
         threading.Thread(
-            target=_carry_out, args=(world.current(), command, invocation, reachable), name="irkit-sim-ssm", daemon=True
+            target=_carry_out,
+            args=(world.current(), command, invocation, reachable),
+            name="irkit-sim-ssm",
+            daemon=True,
         ).start()
 
 
@@ -207,7 +212,12 @@ def _keep_output(command: Command, invocation: Invocation, out: IO[bytes], err: 
     invocation.stderr = _cut(stderr, STDERR_LIMIT)
     if not command.bucket:
         return
-    parts = (command.prefix, command.command_id, invocation.instance_id, "awsrunShellScript/0.awsrunShellScript")
+    parts = (
+        command.prefix,
+        command.command_id,
+        invocation.instance_id,
+        "awsrunShellScript/0.awsrunShellScript",
+    )
     folder = "/".join(part.strip("/") for part in parts if part)
     for name, data in texts.items():
         url = f"https://s3.{command.region}.amazonaws.com/{command.bucket}/{folder}/{name}"

@@ -14,7 +14,16 @@ from irkit.sim.faults import Refusal
 
 HISTORY_DAYS = 90
 PAGE = 50
-_ATTRIBUTES = {"EventId", "EventName", "ReadOnly", "Username", "ResourceType", "ResourceName", "EventSource", "AccessKeyId"}
+_ATTRIBUTES = {
+    "EventId",
+    "EventName",
+    "ReadOnly",
+    "Username",
+    "ResourceType",
+    "ResourceName",
+    "EventSource",
+    "AccessKeyId",
+}
 _RESOURCES = {
     "userName": "AWS::IAM::User",
     "roleName": "AWS::IAM::Role",
@@ -115,7 +124,9 @@ class Trail:
             raise Refusal("InvalidNextTokenException", "The next token is not valid.")
         return self._page(*cursor, size)
 
-    def _page(self, found: list[dict[str, Any]], start: int, size: int) -> tuple[list[dict[str, Any]], str | None]:
+    def _page(
+        self, found: list[dict[str, Any]], start: int, size: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
         stop = start + size
         token = None
         if stop < len(found):
@@ -184,7 +195,7 @@ def event(record: dict[str, Any]) -> dict[str, Any]:
         "EventId": record.get("eventID"),
         "EventName": record.get("eventName"),
         "ReadOnly": str(bool(record.get("readOnly"))).lower(),
-        "EventTime": datetime.fromisoformat(str(record["eventTime"]).replace("Z", "+00:00")).timestamp(),
+        "EventTime": datetime.fromisoformat(str(record["eventTime"])).timestamp(),
         "EventSource": record.get("eventSource"),
         "Resources": resources_of(record),
         "CloudTrailEvent": json.dumps(record),
@@ -199,4 +210,6 @@ def event(record: dict[str, Any]) -> dict[str, Any]:
 def check_attributes(attributes: list[dict[str, str]]) -> None:
     """Refuse lookup attributes as CloudTrail does: at most one, of a known key."""
     if len(attributes) > 1 or any(a.get("AttributeKey") not in _ATTRIBUTES for a in attributes):
-        raise Refusal("InvalidLookupAttributesException", "You have specified an invalid lookup attribute or too many.")
+        raise Refusal(
+            "InvalidLookupAttributesException", "You have specified an invalid lookup attribute or too many."
+        )

@@ -1,4 +1,4 @@
-"""Calls that moto has no backend or no route for: refused in the caller's own protocol, so that botocore sees a ClientError."""
+"""Calls that moto has no backend or no route for: refused so that botocore sees a ClientError."""
 
 from __future__ import annotations
 
@@ -14,11 +14,23 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from irkit.sim import callers, world
+from irkit.sim.seams import replace
 
 _SCOPE = re.compile(r"Credential=([A-Z0-9]+)/\d{8}/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request")
-_ROUTED_BY_MOTO = frozenset(
-    "budgets cloudfront mediastore aidevops dsql dynamodb sagemaker timestream s3 s3express s3vectors ses memorydb "
-    "bedrock bedrock-agentcore".split()
+_ROUTED_BY_MOTO = frozenset(  # these have several backends, or another host name than their own
+    (
+        *(
+            "aidevops",
+            "bedrock",
+            "bedrock-agentcore",
+            "budgets",
+            "cloudfront",
+            "dsql",
+            "dynamodb",
+            "mediastore",
+        ),
+        *("memorydb", "s3", "s3express", "s3vectors", "sagemaker", "ses", "timestream"),
+    )
 )
 Response = tuple[int, list[tuple[str, str]], bytes]
 
@@ -38,7 +50,9 @@ def refusal(environ: Mapping[str, Any]) -> Response | None:
         return None
     access_key, region, service = scope.groups()
     target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
-    operation = target.rsplit(".", 1)[-1] if target else f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}"
+    operation = (
+        target.rsplit(".", 1)[-1] if target else f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}"
+    )
     _note(access_key, region, service, operation, str(environ.get("HTTP_USER_AGENT", "")))
     message = f"{service}:{operation} is not simulated. The simulator has no such service or operation."
     if "x-www-form-urlencoded" in str(environ.get("CONTENT_TYPE", "")):
@@ -50,7 +64,11 @@ def refusal(environ: Mapping[str, Any]) -> Response | None:
     else:
         body = json.dumps({"__type": "NotSimulated", "message": message}).encode()
         kind = "application/json"
-    return 501, [("Content-Type", kind), ("Content-Length", str(len(body))), ("x-amzn-ErrorType", "NotSimulated")], body
+    return (
+        501,
+        [("Content-Type", kind), ("Content-Length", str(len(body))), ("x-amzn-ErrorType", "NotSimulated")],
+        body,
+    )
 
 
 def install_in_process() -> None:
@@ -64,7 +82,9 @@ def install_in_process() -> None:
         answer = original(self, request)
         if world.active() is None or answer is None or tuple(answer) != (404, {}, "Not yet implemented"):
             return answer
-        headers = {f"HTTP_{name.upper().replace('-', '_')}": _text(value) for name, value in request.headers.items()}
+        headers = {
+            f"HTTP_{name.upper().replace('-', '_')}": _text(value) for name, value in request.headers.items()
+        }
         path = "/" + str(request.url).split("/", 3)[-1].split("?")[0]
         environ = {**headers, "CONTENT_TYPE": headers.get("HTTP_CONTENT_TYPE", ""), "PATH_INFO": path}
         refused = refusal({**environ, "REQUEST_METHOD": request.method})
@@ -73,7 +93,7 @@ def install_in_process() -> None:
         status, shown, body = refused
         return status, dict(shown), body
 
-    setattr(BotocoreStubber, "process_request", process_request)
+    replace(BotocoreStubber, "process_request", process_request)
 
 
 def _text(value: Any) -> str:

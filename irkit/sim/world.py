@@ -75,31 +75,31 @@ class World:
     delivery: Delivery | None = None
 
 
-_active: World | None = None
+_active: list[World] = []
 
 
 def active() -> World | None:
     """The running world, or None."""
-    return _active
+    return _active[0] if _active else None
 
 
 def current() -> World:
     """The running world; a programming error when there is none."""
-    if _active is None:
+    if not _active:
         raise RuntimeError("no simulator is running in this process")
-    return _active
+    return _active[0]
 
 
 def enter(world: World) -> None:
     """Make `world` the running one. A second one in the same process would share moto's state, so it is refused."""
-    global _active
-    if _active is not None:
-        raise RuntimeError(f"simulator {_active.world_id} is already running in this process: stop it first")
-    _active = world
+    if _active:
+        raise RuntimeError(
+            f"simulator {_active[0].world_id} is already running in this process: stop it first"
+        )
+    _active.append(world)
 
 
 def leave(world: World) -> None:
     """Forget `world`, if it is the running one."""
-    global _active
-    if _active is world:
-        _active = None
+    if world in _active:
+        _active.remove(world)

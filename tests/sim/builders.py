@@ -45,7 +45,11 @@ def role(sim: Simulator, name: str, *, trust: Any = None, account: str | None = 
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}],
     }
-    made = sim.session(account).client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))
+    made = (
+        sim.session(account)
+        .client("iam")
+        .create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))
+    )
     return str(made["Role"]["Arn"])
 
 

@@ -3,14 +3,16 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from irkit.sim import Simulator
 from tests.sim.builders import code_of, launch, profile, role
+
+if TYPE_CHECKING:
+    import boto3
 
 
 def deny(**conditions: Any) -> str:
@@ -19,7 +21,11 @@ def deny(**conditions: Any) -> str:
 
 
 def assume(sim: Simulator, arn: str, **options: Any) -> boto3.Session:
-    held = sim.session().client("sts").assume_role(RoleArn=arn, RoleSessionName="case-7", **options)["Credentials"]
+    held = (
+        sim.session()
+        .client("sts")
+        .assume_role(RoleArn=arn, RoleSessionName="case-7", **options)["Credentials"]
+    )
     return sim._session(held["AccessKeyId"], held["SecretAccessKey"], held["SessionToken"])
 
 
@@ -42,7 +48,9 @@ def test_revoking_older_sessions_cuts_them_and_leaves_new_ones(sim: Simulator) -
     time.sleep(1.1)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     policy = deny(DateLessThan={"aws:TokenIssueTime": now})
-    sim.session().client("iam").put_role_policy(RoleName="revoked", PolicyName="AWSRevokeOlderSessions", PolicyDocument=policy)
+    sim.session().client("iam").put_role_policy(
+        RoleName="revoked", PolicyName="AWSRevokeOlderSessions", PolicyDocument=policy
+    )
     assert code_of(old.client("s3").list_buckets) == "AccessDenied"
     assert code_of(old.client("ec2").describe_instances) == "UnauthorizedOperation"
     assert code_of(old.client("ssm").list_commands) == "AccessDeniedException"
@@ -63,7 +71,9 @@ def test_denying_one_instances_userid_cuts_its_sessions_only_with_room_for_the_a
         "Condition": {"StringLike": {"aws:userid": [f"*:{suspect}"]}},
     }
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sim.session().client("iam").put_role_policy(RoleName="shared", PolicyName="CutOne", PolicyDocument=document)
+    sim.session().client("iam").put_role_policy(
+        RoleName="shared", PolicyName="CutOne", PolicyDocument=document
+    )
     assert code_of(stolen.client("ec2").describe_instances) == "UnauthorizedOperation"
     assert stolen.client("ssm").list_commands()["Commands"] is not None
     assert healthy.client("ec2").describe_instances()["Reservations"]
@@ -94,7 +104,9 @@ def test_a_role_must_exist_and_trust_the_caller(sim: Simulator) -> None:
     closed = role(sim, "for-machines", trust={"Service": "ec2.amazonaws.com"})
     assert code_of(sts.assume_role, RoleArn=closed, RoleSessionName="case-7") == "AccessDenied"
     account = role(sim, "whole-account", trust={"AWS": f"arn:aws:iam::{sim.account}:root"})
-    assert sts.assume_role(RoleArn=account, RoleSessionName="case-7")["AssumedRoleUser"]["Arn"].endswith("/case-7")
+    assert sts.assume_role(RoleArn=account, RoleSessionName="case-7")["AssumedRoleUser"]["Arn"].endswith(
+        "/case-7"
+    )
 
 
 def test_a_role_of_the_other_account_is_reached_when_it_trusts_us(sim: Simulator) -> None:
@@ -136,7 +148,9 @@ def test_source_identity_is_carried_along_a_chain_into_the_trail(sim: Simulator)
     held = session.client("sts").assume_role(
         RoleArn=first.replace("attributed-1", "attributed-2"), RoleSessionName="second"
     )["Credentials"]
-    sim._session(held["AccessKeyId"], held["SecretAccessKey"], held["SessionToken"]).client("iam").list_users()
+    sim._session(held["AccessKeyId"], held["SecretAccessKey"], held["SessionToken"]).client(
+        "iam"
+    ).list_users()
     identity = sim.trail.records()[-1]["userIdentity"]
     assert identity["type"] == "AssumedRole"
     assert identity["sessionContext"]["sourceIdentity"] == "alice"
@@ -157,7 +171,12 @@ def test_policies_can_be_simulated_with_context(sim: Simulator) -> None:
     arn = role(sim, "simulated")
     rules = [
         {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"},
-        {"Effect": "Deny", "Action": "s3:*", "Resource": "*", "Condition": {"StringLike": {"aws:userid": "*:i-1"}}},
+        {
+            "Effect": "Deny",
+            "Action": "s3:*",
+            "Resource": "*",
+            "Condition": {"StringLike": {"aws:userid": "*:i-1"}},
+        },
         {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::ours/*"},
     ]
     document = json.dumps({"Version": "2012-10-17", "Statement": rules})
@@ -172,5 +191,11 @@ def test_policies_can_be_simulated_with_context(sim: Simulator) -> None:
     assert decision("ec2:StopInstances") == "implicitDeny"
     assert decision("s3:GetObject", ResourceArns=["arn:aws:s3:::ours/k"]) == "allowed"
     assert decision("s3:GetObject", ResourceArns=["arn:aws:s3:::theirs/k"]) == "implicitDeny"
-    assert decision("s3:GetObject", ResourceArns=["arn:aws:s3:::ours/k"], ContextEntries=context) == "explicitDeny"
-    assert code_of(iam.simulate_principal_policy, PolicySourceArn=arn + "x", ActionNames=["a:b"]) == "NoSuchEntity"
+    assert (
+        decision("s3:GetObject", ResourceArns=["arn:aws:s3:::ours/k"], ContextEntries=context)
+        == "explicitDeny"
+    )
+    assert (
+        code_of(iam.simulate_principal_policy, PolicySourceArn=arn + "x", ActionNames=["a:b"])
+        == "NoSuchEntity"
+    )

@@ -49,7 +49,9 @@ def test_a_fault_is_answered_as_often_as_it_was_planned_and_retries_get_through(
         ("ebs", "list_snapshot_blocks", {"SnapshotId": "snap-0123456789abcdef0"}),
     ],
 )
-def test_a_fault_reaches_every_protocol(sim: Simulator, service: str, operation: str, parameters: dict[str, str]) -> None:
+def test_a_fault_reaches_every_protocol(
+    sim: Simulator, service: str, operation: str, parameters: dict[str, str]
+) -> None:
     sim.faults.inject(service, "*", "AccessDeniedByTest", status=403, message="no <b>way</b>")
     with pytest.raises(ClientError) as caught:
         getattr(sim.session().client(service), operation)(**parameters)
@@ -58,7 +60,9 @@ def test_a_fault_reaches_every_protocol(sim: Simulator, service: str, operation:
 
 
 def test_a_fault_may_look_at_the_call_first(sim: Simulator) -> None:
-    sim.faults.inject("iam", "CreateUser", "EntityAlreadyExists", when=lambda call: call._get_param("UserName") == "eve")
+    sim.faults.inject(
+        "iam", "CreateUser", "EntityAlreadyExists", when=lambda call: call._get_param("UserName") == "eve"
+    )
     iam = sim.session().client("iam")
     iam.create_user(UserName="adam")
     with pytest.raises(ClientError, match="EntityAlreadyExists"):

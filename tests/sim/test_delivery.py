@@ -33,7 +33,11 @@ def test_live_calls_reach_the_bucket_and_digests_prove_them(sim: Simulator) -> N
     trail, s3 = sim.session().client("cloudtrail"), sim.session().client("s3")
     s3.create_bucket(Bucket="trail-bucket")
     trail.create_trail(
-        Name="main", S3BucketName="trail-bucket", S3KeyPrefix="audit", IsMultiRegionTrail=True, EnableLogFileValidation=True
+        Name="main",
+        S3BucketName="trail-bucket",
+        S3KeyPrefix="audit",
+        IsMultiRegionTrail=True,
+        EnableLogFileValidation=True,
     )
     sim.session().client("iam").list_roles()
     sim.trail.deliver()
@@ -46,7 +50,9 @@ def test_live_calls_reach_the_bucket_and_digests_prove_them(sim: Simulator) -> N
     sim.session().client("iam").list_users()
     s3.put_object(Bucket="trail-bucket", Key="other", Body=b"a data event that the trail does not select")
     sim.trail.deliver()
-    records = [r for key in keys(sim, "audit/AWSLogs/111122223333/CloudTrail/") for r in fetch(sim, key)["Records"]]
+    records = [
+        r for key in keys(sim, "audit/AWSLogs/111122223333/CloudTrail/") for r in fetch(sim, key)["Records"]
+    ]
     assert {"ListRoles", "ListUsers"} <= {r["eventName"] for r in records}
     assert "PutObject" not in {r["eventName"] for r in records}
     sim.session().client("iam").list_groups()
@@ -70,7 +76,9 @@ def test_live_calls_reach_the_bucket_and_digests_prove_them(sim: Simulator) -> N
                 digest["previousDigestSignature"] or "null",
             ]
         )
-        key.verify(bytes.fromhex(got["Metadata"]["signature"]), signed.encode(), padding.PKCS1v15(), hashes.SHA256())  # type: ignore[union-attr, call-arg]
+        key.verify(
+            bytes.fromhex(got["Metadata"]["signature"]), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+        )  # type: ignore[union-attr, call-arg]
         for entry in digest["logFiles"]:
             body = gzip.decompress(s3.get_object(Bucket="trail-bucket", Key=entry["s3Object"])["Body"].read())
             assert hashlib.sha256(body).hexdigest() == entry["hashValue"]

@@ -29,7 +29,9 @@ def volume_of(sim: Simulator, instance_id: str) -> str:
 def snapshot(sim: Simulator, volume_id: str) -> str:
     ec2 = sim.session().client("ec2")
     snapshot_id = str(ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"])
-    eventually(lambda: ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]["State"] == "completed")
+    eventually(
+        lambda: ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]["State"] == "completed"
+    )
     return snapshot_id
 
 
@@ -48,12 +50,16 @@ def download(ebs: Any, snapshot_id: str, target: Path) -> None:
 @pytest.fixture
 def backed(sim: Simulator, tmp_path: Path) -> tuple[str, Path]:
     volume_id = volume_of(sim, launch(sim))
-    image = sparse(tmp_path / "disk.img", size=8 << 30, holds={0: os.urandom(BLOCK), 9000: b"evidence", 16383: b"end"})
+    image = sparse(
+        tmp_path / "disk.img", size=8 << 30, holds={0: os.urandom(BLOCK), 9000: b"evidence", 16383: b"end"}
+    )
     sim.disks.back(volume_id, image)
     return volume_id, image
 
 
-def test_a_snapshot_is_pending_with_progress_and_then_complete(sim: Simulator, backed: tuple[str, Path]) -> None:
+def test_a_snapshot_is_pending_with_progress_and_then_complete(
+    sim: Simulator, backed: tuple[str, Path]
+) -> None:
     ec2 = sim.session().client("ec2")
     made = ec2.create_snapshot(VolumeId=backed[0])
     assert made["State"] == "pending"
@@ -80,7 +86,9 @@ def test_the_image_comes_back_byte_for_byte_and_as_it_was_at_the_call(
     with image.open("r+b") as live:
         live.write(b"changed after the call")
     ec2, ebs = sim.session().client("ec2"), sim.session().client("ebs")
-    eventually(lambda: ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]["State"] == "completed")
+    eventually(
+        lambda: ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]["State"] == "completed"
+    )
     listed = ebs.list_snapshot_blocks(SnapshotId=snapshot_id)
     assert listed["BlockSize"] == BLOCK
     assert [b["BlockIndex"] for b in listed["Blocks"]] == [0, 9000, 16383]
@@ -94,7 +102,9 @@ def test_the_image_comes_back_byte_for_byte_and_as_it_was_at_the_call(
 
 def test_blocks_come_in_pages(sim: Simulator, tmp_path: Path) -> None:
     volume_id = volume_of(sim, launch(sim))
-    sim.disks.back(volume_id, sparse(tmp_path / "many.img", size=8 << 30, holds={i: b"x" for i in range(0, 500, 2)}))
+    sim.disks.back(
+        volume_id, sparse(tmp_path / "many.img", size=8 << 30, holds=dict.fromkeys(range(0, 500, 2), b"x"))
+    )
     ebs, snapshot_id = sim.session().client("ebs"), snapshot(sim, volume_id)
     sizes, following = [], {}
     while following is not None:
@@ -110,7 +120,9 @@ def test_a_wrong_token_or_snapshot_is_refused(sim: Simulator, backed: tuple[str,
     ebs, snapshot_id = sim.session().client("ebs"), snapshot(sim, backed[0])
     wrong = {"SnapshotId": snapshot_id, "BlockIndex": 0, "BlockToken": "bm90IHRoZSB0b2tlbg=="}
     assert code_of(ebs.get_snapshot_block, **wrong) == "ValidationException"
-    assert code_of(ebs.list_snapshot_blocks, SnapshotId="snap-0123456789abcdef0") == "ResourceNotFoundException"
+    assert (
+        code_of(ebs.list_snapshot_blocks, SnapshotId="snap-0123456789abcdef0") == "ResourceNotFoundException"
+    )
 
 
 def test_changed_blocks_are_those_that_differ(sim: Simulator, backed: tuple[str, Path]) -> None:
@@ -129,20 +141,29 @@ def test_changed_blocks_are_those_that_differ(sim: Simulator, backed: tuple[str,
     assert {"FirstBlockToken", "SecondBlockToken"} <= set(blocks[9000])
 
 
-def test_another_account_copies_a_snapshot_only_when_it_is_shared(sim: Simulator, backed: tuple[str, Path]) -> None:
+def test_another_account_copies_a_snapshot_only_when_it_is_shared(
+    sim: Simulator, backed: tuple[str, Path]
+) -> None:
     snapshot_id = snapshot(sim, backed[0])
     ec2, theirs = sim.session().client("ec2"), sim.session(sim.forensics_account).client("ec2")
     copy = {"SourceRegion": sim.region, "SourceSnapshotId": snapshot_id}
     assert code_of(theirs.copy_snapshot, **copy) == "InvalidSnapshot.NotFound"
     assert code_of(theirs.describe_snapshots, SnapshotIds=[snapshot_id]) == "InvalidSnapshot.NotFound"
     ec2.modify_snapshot_attribute(
-        SnapshotId=snapshot_id, Attribute="createVolumePermission", OperationType="add", UserIds=[sim.forensics_account]
+        SnapshotId=snapshot_id,
+        Attribute="createVolumePermission",
+        OperationType="add",
+        UserIds=[sim.forensics_account],
     )
     assert theirs.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]["OwnerId"] == sim.account
     assert theirs.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
     copied = theirs.copy_snapshot(**copy)["SnapshotId"]
-    eventually(lambda: theirs.describe_snapshots(SnapshotIds=[copied])["Snapshots"][0]["State"] == "completed")
-    blocks = sim.session(sim.forensics_account).client("ebs").list_snapshot_blocks(SnapshotId=copied)["Blocks"]
+    eventually(
+        lambda: theirs.describe_snapshots(SnapshotIds=[copied])["Snapshots"][0]["State"] == "completed"
+    )
+    blocks = (
+        sim.session(sim.forensics_account).client("ebs").list_snapshot_blocks(SnapshotId=copied)["Blocks"]
+    )
     assert [b["BlockIndex"] for b in blocks] == [0, 9000, 16383]
     volume = theirs.create_volume(SnapshotId=copied, AvailabilityZone=f"{sim.region}a")["VolumeId"]
     image = sim.disks.volume_image(volume)
@@ -150,10 +171,15 @@ def test_another_account_copies_a_snapshot_only_when_it_is_shared(sim: Simulator
     assert allocated(image) == [0, 9000, 16383]
 
 
-def test_a_copy_under_a_key_that_does_not_exist_ends_in_error(sim: Simulator, backed: tuple[str, Path]) -> None:
+def test_a_copy_under_a_key_that_does_not_exist_ends_in_error(
+    sim: Simulator, backed: tuple[str, Path]
+) -> None:
     ec2 = sim.session().client("ec2")
     made = ec2.copy_snapshot(
-        SourceRegion=sim.region, SourceSnapshotId=snapshot(sim, backed[0]), Encrypted=True, KmsKeyId="alias/no-such-key"
+        SourceRegion=sim.region,
+        SourceSnapshotId=snapshot(sim, backed[0]),
+        Encrypted=True,
+        KmsKeyId="alias/no-such-key",
     )
     shown = ec2.describe_snapshots(SnapshotIds=[made["SnapshotId"]])["Snapshots"][0]
     assert (shown["State"], shown["StateMessage"]) == ("error", "Given key ID is not accessible")
@@ -164,12 +190,28 @@ def test_a_snapshot_is_put_together_block_by_block_with_the_right_checksums(sim:
     snapshot_id = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]
     data = os.urandom(BLOCK)
     right = base64.b64encode(hashlib.sha256(data).digest()).decode()
-    put = {"SnapshotId": snapshot_id, "BlockIndex": 5, "BlockData": data, "DataLength": BLOCK, "ChecksumAlgorithm": "SHA256"}
-    assert code_of(ebs.put_snapshot_block, **put, Checksum=base64.b64encode(bytes(32)).decode()) == "ValidationException"
+    put = {
+        "SnapshotId": snapshot_id,
+        "BlockIndex": 5,
+        "BlockData": data,
+        "DataLength": BLOCK,
+        "ChecksumAlgorithm": "SHA256",
+    }
+    assert (
+        code_of(ebs.put_snapshot_block, **put, Checksum=base64.b64encode(bytes(32)).decode())
+        == "ValidationException"
+    )
     ebs.put_snapshot_block(**put, Checksum=right)
-    assert code_of(ebs.complete_snapshot, SnapshotId=snapshot_id, ChangedBlocksCount=9) == "ValidationException"
+    assert (
+        code_of(ebs.complete_snapshot, SnapshotId=snapshot_id, ChangedBlocksCount=9) == "ValidationException"
+    )
     ebs.complete_snapshot(SnapshotId=snapshot_id, ChangedBlocksCount=1)
-    eventually(lambda: sim.session().client("ec2").describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]["State"] == "completed")
+    eventually(
+        lambda: (
+            sim.session().client("ec2").describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]["State"]
+            == "completed"
+        )
+    )
     block = ebs.list_snapshot_blocks(SnapshotId=snapshot_id)["Blocks"][0]
     assert ebs.get_snapshot_block(SnapshotId=snapshot_id, **block)["BlockData"].read() == data
 

@@ -7,6 +7,15 @@ import pytest
 
 from irkit.sim.host import Hosts
 
+LISTENER = 'import socket,time; s=socket.socket(); s.bind(("0.0.0.0",4444)); s.listen(); time.sleep(999)'
+PROBE = """hostname
+ps -eo args
+ls -l /proc/[0-9]*/exe 2>/dev/null
+sleep 0.5
+ss -ltn
+cat /usr/local/bin/planted
+"""
+
 
 def run(hosts: Hosts, script: str) -> str:
     host = hosts.find("i-1")
@@ -29,13 +38,13 @@ def test_a_script_sees_the_scenarios_processes_sockets_and_deleted_binaries(tree
         hostname="web-1",
         init=[
             "cp /usr/bin/sleep /tmp/.x/kworkerds; /tmp/.x/kworkerds 9999 & sleep 0.2; rm /tmp/.x/kworkerds",
-            "python3 -c 'import socket,time; s=socket.socket(); s.bind((\"0.0.0.0\",4444)); s.listen(); time.sleep(999)' &",
+            f"python3 -c '{LISTENER}' &",
         ],
     )
     if host.trouble:
         pytest.skip(host.trouble)
     try:
-        seen = run(hosts, "hostname; ps -eo args; ls -l /proc/[0-9]*/exe 2>/dev/null; sleep 0.5; ss -ltn; cat /usr/local/bin/planted; ls /")
+        seen = run(hosts, PROBE)
         assert seen.startswith("web-1\n")
         assert "/tmp/.x/kworkerds 9999" in seen
         assert "/tmp/.x/kworkerds (deleted)" in seen
@@ -48,7 +57,9 @@ def test_a_script_sees_the_scenarios_processes_sockets_and_deleted_binaries(tree
     assert not host.running
 
 
-def test_without_namespaces_the_host_says_so_and_runs_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_namespaces_the_host_says_so_and_runs_nothing(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     empty = tree / "nothing-here"
     empty.mkdir()
     monkeypatch.setenv("PATH", str(empty))

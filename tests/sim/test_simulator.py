@@ -19,7 +19,9 @@ def test_the_responder_is_an_iam_user_of_each_account(sim: Simulator) -> None:
     assert forensics["Account"] == sim.forensics_account
 
 
-def test_the_environment_points_plain_boto3_at_the_simulator(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_points_plain_boto3_at_the_simulator(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in sim.env().items():
         monkeypatch.setenv(name, value)
     assert boto3.Session().client("sts").get_caller_identity()["Account"] == sim.account

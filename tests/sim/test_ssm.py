@@ -27,8 +27,10 @@ def host(sim: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
 
 def send(sim: Simulator, host: Host, *lines: str, **options: Any) -> str:
     parameters = {"commands": list(lines), **options.pop("parameters", {})}
-    command = sim.session().client("ssm").send_command(
-        InstanceIds=[host.instance_id], DocumentName=SHELL, Parameters=parameters, **options
+    command = (
+        sim.session()
+        .client("ssm")
+        .send_command(InstanceIds=[host.instance_id], DocumentName=SHELL, Parameters=parameters, **options)
     )
     return str(command["Command"]["CommandId"])
 
@@ -37,7 +39,9 @@ def outcome(sim: Simulator, host: Host, command_id: str) -> dict[str, Any]:
     ssm = sim.session().client("ssm")
 
     def done() -> dict[str, Any] | None:
-        listed = ssm.list_command_invocations(CommandId=command_id, InstanceId=host.instance_id)["CommandInvocations"]
+        listed = ssm.list_command_invocations(CommandId=command_id, InstanceId=host.instance_id)[
+            "CommandInvocations"
+        ]
         if listed[0]["Status"] in {"Pending", "InProgress"}:
             return None
         try:
@@ -83,7 +87,11 @@ def test_the_whole_output_goes_to_the_bucket(sim: Simulator, host: Host) -> None
     s3 = sim.session().client("s3")
     s3.create_bucket(Bucket="command-output")
     command_id = send(
-        sim, host, "head -c 30000 /dev/zero | tr '\\0' x", OutputS3BucketName="command-output", OutputS3KeyPrefix="case-1"
+        sim,
+        host,
+        "head -c 30000 /dev/zero | tr '\\0' x",
+        OutputS3BucketName="command-output",
+        OutputS3KeyPrefix="case-1",
     )
     outcome(sim, host, command_id)
     key = f"case-1/{command_id}/{host.instance_id}/awsrunShellScript/0.awsrunShellScript/stdout"
@@ -108,7 +116,9 @@ def test_an_agent_that_is_off_is_connection_lost_and_gets_no_command(sim: Simula
     ssm = sim.session().client("ssm")
     sim.hosts.switch_agent(host.instance_id, online=False)
     try:
-        node = ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [host.instance_id]}])
+        node = ssm.describe_instance_information(
+            Filters=[{"Key": "InstanceIds", "Values": [host.instance_id]}]
+        )
         assert node["InstanceInformationList"][0]["PingStatus"] == "ConnectionLost"
         command_id = send(sim, host, "true")
         eventually(lambda: ssm.list_commands(CommandId=command_id)["Commands"][0]["Status"] == "Pending")
@@ -122,7 +132,9 @@ def test_an_instance_whose_groups_let_nothing_out_is_connection_lost(sim: Simula
     ec2, ssm = sim.session().client("ec2"), sim.session().client("ssm")
     instance = ec2.describe_instances(InstanceIds=[host.instance_id])["Reservations"][0]["Instances"][0]
     before = [group["GroupId"] for group in instance["SecurityGroups"]]
-    closed = ec2.create_security_group(GroupName="closed", Description="none", VpcId=instance["VpcId"])["GroupId"]
+    closed = ec2.create_security_group(GroupName="closed", Description="none", VpcId=instance["VpcId"])[
+        "GroupId"
+    ]
     rules = ec2.describe_security_groups(GroupIds=[closed])["SecurityGroups"][0]["IpPermissionsEgress"]
     ec2.revoke_security_group_egress(GroupId=closed, IpPermissions=rules)
     interface = instance["NetworkInterfaces"][0]["NetworkInterfaceId"]
@@ -150,9 +162,17 @@ def test_bad_commands_are_refused_with_the_documented_codes(sim: Simulator, host
         code = code_of(ssm.send_command, InstanceIds=[instance_id], DocumentName=SHELL, Parameters=commands)
         assert code == "InvalidInstanceId"
     named = {"InstanceIds": [host.instance_id]}
-    assert code_of(ssm.send_command, **named, DocumentName="No-Such-Document", Parameters=commands) == "InvalidDocument"
-    assert code_of(ssm.send_command, **named, DocumentName=SHELL, Parameters={"x": ["y"]}) == "InvalidParameters"
-    assert code_of(ssm.send_command, **named, DocumentName="AWS-RunPowerShellScript", Parameters=commands) == "NotSimulated"
+    assert (
+        code_of(ssm.send_command, **named, DocumentName="No-Such-Document", Parameters=commands)
+        == "InvalidDocument"
+    )
+    assert (
+        code_of(ssm.send_command, **named, DocumentName=SHELL, Parameters={"x": ["y"]}) == "InvalidParameters"
+    )
+    assert (
+        code_of(ssm.send_command, **named, DocumentName="AWS-RunPowerShellScript", Parameters=commands)
+        == "NotSimulated"
+    )
 
 
 def test_the_command_itself_is_hidden_in_the_trail(sim: Simulator, host: Host) -> None:

@@ -31,7 +31,9 @@ def test_a_call_is_recorded_in_ec2s_own_shapes(sim: Simulator) -> None:
     assert run["requestParameters"]["userData"] == "<sensitiveDataRemoved>"
     assert run["responseElements"]["instancesSet"]["items"][0]["instanceId"] == instance_id
     sim.session().client("ec2").stop_instances(InstanceIds=[instance_id])
-    assert last(sim, "StopInstances")["requestParameters"]["instancesSet"] == {"items": [{"instanceId": instance_id}]}
+    assert last(sim, "StopInstances")["requestParameters"]["instancesSet"] == {
+        "items": [{"instanceId": instance_id}]
+    }
     sim.session().client("ec2").describe_instances(Filters=[{"Name": "vpc-id", "Values": ["vpc-1"]}])
     described = last(sim, "DescribeInstances")
     assert described["readOnly"] is True
@@ -47,7 +49,11 @@ def test_other_services_lower_the_first_letter_and_no_secret_is_kept(sim: Simula
     assert record["requestParameters"] == {"userName": "trail-user"}
     assert set(record["responseElements"]["accessKey"]) >= {"accessKeyId", "status", "userName"}
     sim.session().client("ssm").put_parameter(Name="/db", Value="s3cr3t-value", Type="SecureString")
-    held = sim.session().client("sts").assume_role(RoleArn=role(sim, "trail-role"), RoleSessionName="analyst")["Credentials"]
+    held = (
+        sim.session()
+        .client("sts")
+        .assume_role(RoleArn=role(sim, "trail-role"), RoleSessionName="analyst")["Credentials"]
+    )
     assumed = last(sim, "AssumeRole")
     assert assumed["responseElements"]["credentials"]["accessKeyId"] == held["AccessKeyId"]
     everything = json.dumps(sim.trail.records())
@@ -57,7 +63,9 @@ def test_other_services_lower_the_first_letter_and_no_secret_is_kept(sim: Simula
 
 def test_errors_carry_cloudtrails_codes(sim: Simulator) -> None:
     ec2, iam = sim.session().client("ec2"), sim.session().client("iam")
-    assert code_of(ec2.describe_instances, InstanceIds=["i-0123456789abcdef0"]) == "InvalidInstanceID.NotFound"
+    assert (
+        code_of(ec2.describe_instances, InstanceIds=["i-0123456789abcdef0"]) == "InvalidInstanceID.NotFound"
+    )
     record = last(sim, "DescribeInstances")
     assert record["errorCode"] == "Client.InvalidInstanceID.NotFound"
     assert "i-0123456789abcdef0" in record["errorMessage"]
@@ -99,8 +107,13 @@ def test_event_history_comes_in_pages_of_at_most_fifty(sim: Simulator) -> None:
     page = trail.lookup_events(**by("EventSource", "planted.amazonaws.com"))
     assert len(page["Events"]) == 50
     assert len(looked_up(sim, **by("EventSource", "planted.amazonaws.com"))) == 120
-    window = {"StartTime": datetime.now(UTC) - timedelta(minutes=30), "EndTime": datetime.now(UTC) - timedelta(minutes=20)}
-    assert {e["EventSource"] for e in looked_up(sim, **by("EventName", "Planted0"), **window)} == {"planted.amazonaws.com"}
+    window = {
+        "StartTime": datetime.now(UTC) - timedelta(minutes=30),
+        "EndTime": datetime.now(UTC) - timedelta(minutes=20),
+    }
+    assert {e["EventSource"] for e in looked_up(sim, **by("EventName", "Planted0"), **window)} == {
+        "planted.amazonaws.com"
+    }
     assert len(looked_up(sim, **by("EventSource", "planted.amazonaws.com"), **window)) in {10, 11}
 
 
@@ -119,10 +132,16 @@ def plain(name: str, *, minutes: int, region: str = "us-east-1") -> dict[str, An
 
 
 def test_event_history_is_of_one_region_and_90_days(sim: Simulator) -> None:
-    sim.trail.plant([plain("Elsewhere", minutes=5, region="eu-west-1"), plain("LongAgo", minutes=91 * 24 * 60)])
+    sim.trail.plant(
+        [plain("Elsewhere", minutes=5, region="eu-west-1"), plain("LongAgo", minutes=91 * 24 * 60)]
+    )
     assert looked_up(sim, **by("EventName", "Elsewhere")) == []
     assert looked_up(sim, **by("EventName", "LongAgo")) == []
-    abroad = sim.session().client("cloudtrail", region_name="eu-west-1").lookup_events(**by("EventName", "Elsewhere"))
+    abroad = (
+        sim.session()
+        .client("cloudtrail", region_name="eu-west-1")
+        .lookup_events(**by("EventName", "Elsewhere"))
+    )
     assert len(abroad["Events"]) == 1
 
 
@@ -130,7 +149,10 @@ def test_event_history_is_of_one_region_and_90_days(sim: Simulator) -> None:
     ("asked", "code"),
     [
         ({"NextToken": "made-up"}, "InvalidNextTokenException"),
-        ({"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "x"}] * 2}, "InvalidLookupAttributesException"),
+        (
+            {"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "x"}] * 2},
+            "InvalidLookupAttributesException",
+        ),
     ],
 )
 def test_bad_lookups_are_refused(sim: Simulator, asked: dict[str, Any], code: str) -> None:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import importlib
 
-SERVICES = ("ebs", "cloudtrail", "ec2", "network", "volumes", "ssm", "iam", "sts", "kms", "s3", "autoscaling", "elbv2")
+SERVICES = (
+    "ebs",
+    "cloudtrail",
+    "ec2",
+    "network",
+    "volumes",
+    "ssm",
+    "iam",
+    "sts",
+    "kms",
+    "s3",
+    "autoscaling",
+    "elbv2",
+)
 
 
 def install() -> None:

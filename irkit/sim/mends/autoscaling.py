@@ -13,7 +13,9 @@ from irkit.sim.seams import mends
 def _group(backend: Any, name: str) -> Any:
     group = backend.autoscaling_groups.get(name)
     if group is None:
-        raise Refusal("ValidationError", f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
+        raise Refusal(
+            "ValidationError", f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"
+        )
     return group
 
 
@@ -21,7 +23,10 @@ def _members(group: Any, instance_ids: list[str], state: str | None = None) -> l
     states = {member.instance.id: member for member in group.instance_states}
     for instance_id in instance_ids:
         if instance_id not in states:
-            raise Refusal("ValidationError", f"The instance {instance_id} is not part of Auto Scaling group {group.name}.")
+            raise Refusal(
+                "ValidationError",
+                f"The instance {instance_id} is not part of Auto Scaling group {group.name}.",
+            )
         if state and states[instance_id].lifecycle_state != state:
             raise Refusal("ValidationError", f"The instance {instance_id} is not in {state}.")
     return [states[instance_id] for instance_id in instance_ids]
@@ -32,7 +37,8 @@ def _room(group: Any, leaving: int, what: str) -> None:
         raise Refusal(
             "ValidationError",
             f"AutoScalingGroup {group.name} has min-size={group.min_size}, max-size={group.max_size}, and "
-            f"desired-size={group.desired_capacity}. To {what} {leaving} instance, please update the AutoScalingGroup sizes appropriately.",
+            f"desired-size={group.desired_capacity}. To {what} {leaving} instance, please update the "
+            "AutoScalingGroup sizes appropriately.",
         )
 
 
@@ -59,7 +65,9 @@ def update_attached_target_groups(_original: Any, self: Any, group_name: str) ->
         target_group = self.elbv2_backend.target_groups.get(arn)
         if target_group is not None:
             members = [{"Id": m.instance.id, "Port": target_group.port} for m in group.active_instances()]
-            self.elbv2_backend.register_targets(arn, [m for m in members if m["Id"] not in target_group.targets])
+            self.elbv2_backend.register_targets(
+                arn, [m for m in members if m["Id"] not in target_group.targets]
+            )
 
 
 @mends(AutoScalingBackend, "exit_standby_instances")
@@ -68,7 +76,9 @@ def exit_standby_instances(original: Any, self: Any, group_name: str, instance_i
     group = _group(self, group_name)
     _members(group, instance_ids, "Standby")
     if group.desired_capacity + len(instance_ids) > group.max_size:
-        raise Refusal("ValidationError", f"AutoScalingGroup {group.name} would exceed its max-size={group.max_size}.")
+        raise Refusal(
+            "ValidationError", f"AutoScalingGroup {group.name} would exceed its max-size={group.max_size}."
+        )
     activities = original(self, group_name, instance_ids)
     self.update_attached_target_groups(group_name)
     return activities

@@ -15,7 +15,7 @@ from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot
 
 from irkit.sim import disks, world
 from irkit.sim.faults import Refusal
-from irkit.sim.seams import mends
+from irkit.sim.seams import covers, mends
 
 _SNAPSHOT_ID = re.compile(r"^snap-[0-9a-f]{8,17}$")
 
@@ -47,8 +47,7 @@ def _progress(snapshot: Any) -> str:
     return f"{min(99, int(_fraction(snapshot) * 100))}%" if _status(snapshot) == "pending" else "100%"
 
 
-setattr(Snapshot, "status", property(_status, _keep_status))
-setattr(Snapshot, "progress", property(_progress))
+covers(Snapshot, status=property(_status, _keep_status), progress=property(_progress))
 
 
 def find(snapshot_id: str, region: str, account: str) -> Any:
@@ -64,7 +63,10 @@ def find(snapshot_id: str, region: str, account: str) -> Any:
 
 def shared_with(snapshot: Any, account: str) -> bool:
     """Whether another account may use the snapshot."""
-    return account in snapshot.create_volume_permission_userids or "all" in snapshot.create_volume_permission_groups
+    return (
+        account in snapshot.create_volume_permission_userids
+        or "all" in snapshot.create_volume_permission_groups
+    )
 
 
 def key_arn(key_id: str, account: str, region: str) -> str | None:
@@ -75,8 +77,10 @@ def key_arn(key_id: str, account: str, region: str) -> str | None:
         account, region = key_id.split(":")[4], key_id.split(":")[3]
     backend = kms_backends[account][region]
     try:
-        plain = key_id.split(":")[-1]
-        target = backend.get_key_id_from_alias(plain) if plain.startswith("alias/") else plain.removeprefix("key/")
+        plain = key_id.rsplit(":", maxsplit=1)[-1]
+        target = (
+            backend.get_key_id_from_alias(plain) if plain.startswith("alias/") else plain.removeprefix("key/")
+        )
         return str(backend.keys[target].arn) if target else None
     except (KeyError, AttributeError):
         return None
@@ -108,7 +112,12 @@ def create_snapshot(original: Any, self: Any, volume_id: str, *args: Any, **kwar
 
 @mends(EBSBackend, "copy_snapshot")
 def copy_snapshot(
-    original: Any, self: Any, source_snapshot_id: str, source_region: str, description: str, kms_key_id: str | None
+    original: Any,
+    self: Any,
+    source_snapshot_id: str,
+    source_region: str,
+    description: str,
+    kms_key_id: str | None,
 ) -> Any:
     """A copy, also of a snapshot that another account shares; an unusable key ends in state `error`."""
     from moto.ec2.models import ec2_backends
@@ -161,9 +170,13 @@ def _readable(self: Any, snapshot_id: str) -> Any:
     try:
         snapshot = find(snapshot_id, self.region, self.current_account)
     except Refusal:
-        raise Refusal("ResourceNotFoundException", f"The snapshot '{snapshot_id}' does not exist.", 404) from None
+        raise Refusal(
+            "ResourceNotFoundException", f"The snapshot '{snapshot_id}' does not exist.", 404
+        ) from None
     if snapshot.status != "completed":
-        raise Refusal("ValidationException", f"The snapshot '{snapshot_id}' is not in the completed state.", 400)
+        raise Refusal(
+            "ValidationException", f"The snapshot '{snapshot_id}' is not in the completed state.", 400
+        )
     return snapshot
 
 
@@ -273,6 +286,8 @@ def complete_snapshot(_original: Any, self: Any) -> ActionResult:
     snapshot = find(snapshot_id, self.region, self.current_account)
     written = len(world.current().disks.blocks(snapshot_id))
     if int(self._get_param("ChangedBlocksCount") or 0) != written:
-        raise Refusal("ValidationException", f"ChangedBlocksCount is not {written}, the number of blocks put.")
+        raise Refusal(
+            "ValidationException", f"ChangedBlocksCount is not {written}, the number of blocks put."
+        )
     snapshot.status = "completed"
     return ActionResult({"Status": "completed"})

@@ -14,9 +14,11 @@ from moto.ec2.responses import EC2Response
 
 from irkit.sim import console, world
 from irkit.sim.faults import Refusal
-from irkit.sim.seams import adds, mends
+from irkit.sim.seams import adds, covers, mends
 
-_WRITABLE_TEXT = {"InstanceInitiatedShutdownBehavior": ("instance_initiated_shutdown_behavior", {"stop", "terminate"})}
+_WRITABLE_TEXT = {
+    "InstanceInitiatedShutdownBehavior": ("instance_initiated_shutdown_behavior", {"stop", "terminate"})
+}
 
 
 def _first_interface(instance: Any) -> Any:
@@ -37,8 +39,8 @@ def _keep_groups_of_instance(instance: Any, groups: Any) -> None:
 
 
 # An instance's groups are those of its first interface; moto keeps two lists and answers with their union.
-setattr(NetworkInterface, "group_set", property(lambda interface: interface._group_set))
-setattr(Instance, "security_groups", property(_groups_of_instance, _keep_groups_of_instance))
+covers(NetworkInterface, group_set=property(lambda interface: interface._group_set))
+covers(Instance, security_groups=property(_groups_of_instance, _keep_groups_of_instance))
 
 
 @mends(EC2Response, "run_instances")
@@ -58,7 +60,9 @@ def modify_instance_attribute(original: Any, self: Any) -> Any:
     instance_id = self._get_param("InstanceId")
     instance = self.ec2_backend.get_instance(instance_id)
     if instance.state == "terminated":
-        raise Refusal("IncorrectInstanceState", f"The instance '{instance_id}' is not in a valid state: terminated.")
+        raise Refusal(
+            "IncorrectInstanceState", f"The instance '{instance_id}' is not in a valid state: terminated."
+        )
     for attribute, (member, allowed) in _WRITABLE_TEXT.items():
         value = self._get_param(f"{attribute}.Value")
         if value is None:
@@ -76,7 +80,8 @@ def modify_instance_attribute(original: Any, self: Any) -> Any:
     for mapping in self._get_param("BlockDeviceMappings") or []:
         if mapping.get("DeviceName") not in instance.block_device_mapping:
             raise Refusal(
-                "InvalidInstanceAttributeValue", f"No device is currently mapped at {mapping.get('DeviceName')}"
+                "InvalidInstanceAttributeValue",
+                f"No device is currently mapped at {mapping.get('DeviceName')}",
             )
     return original(self)
 
@@ -103,7 +108,9 @@ def show_instance_attribute(original: Any, self: Any) -> ActionResult:
 
 
 @mends(InstanceBackend, "modify_instance_metadata_options")
-def modify_instance_metadata_options(_original: Any, self: Any, instance_id: str, **asked: Any) -> MetadataOptions:
+def modify_instance_metadata_options(
+    _original: Any, self: Any, instance_id: str, **asked: Any
+) -> MetadataOptions:
     """Change the metadata options that are named and keep the others."""
     options: MetadataOptions = self.get_instance(instance_id).metadata_options
     members = {
@@ -125,7 +132,9 @@ def _show_profile(instance: Any, profile: Any) -> None:
 
 
 @mends(IamInstanceProfileAssociationBackend, "associate_iam_instance_profile")
-def associate_iam_instance_profile(original: Any, self: Any, instance_id: str, *args: Any, **kwargs: Any) -> Any:
+def associate_iam_instance_profile(
+    original: Any, self: Any, instance_id: str, *args: Any, **kwargs: Any
+) -> Any:
     """Associate, and show the profile's own id on the instance."""
     association = original(self, instance_id, *args, **kwargs)
     _show_profile(association.instance, association.iam_instance_profile)
@@ -137,7 +146,10 @@ def replace_iam_instance_profile_association(
     original: Any, self: Any, association_id: str, *args: Any, **kwargs: Any
 ) -> Any:
     """Replace at once: a new association id, read back from the instance too; only while it runs."""
-    held = next((a for a in self.iam_instance_profile_associations.values() if a.association_id == association_id), None)
+    held = next(
+        (a for a in self.iam_instance_profile_associations.values() if a.association_id == association_id),
+        None,
+    )
     if held is not None and held.instance.state != "running":
         raise Refusal("IncorrectState", f"The instance {held.instance_id} is not in the 'running' state.")
     association = original(self, association_id, *args, **kwargs)

@@ -47,10 +47,14 @@ def health_for(original: Any, self: Any, target: dict[str, Any], ec2_backend: An
 
 
 @mends(ELBv2Backend, "describe_target_health")
-def describe_target_health(original: Any, self: Any, target_group_arn: str, targets: list[dict[str, Any]]) -> Any:
+def describe_target_health(
+    original: Any, self: Any, target_group_arn: str, targets: list[dict[str, Any]]
+) -> Any:
     """Health of the targets that are named, or of all registered and draining ones."""
     found = original(self, target_group_arn, targets)
     group = self.target_groups.get(target_group_arn)
     if targets or group is None:
         return found
-    return found + [group.health_for({"Id": target_id}, self.ec2_backend) for target_id in list(_draining(group))]
+    return found + [
+        group.health_for({"Id": target_id}, self.ec2_backend) for target_id in list(_draining(group))
+    ]

@@ -8,7 +8,8 @@ import string
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.iam.models import AWSManagedPolicy, IAMBackend, User
+from moto.iam import models
+from moto.iam.models import IAMBackend, User
 from moto.iam.responses import IamResponse
 from moto.moto_api._internal import mock_random
 
@@ -42,8 +43,10 @@ def _load_managed(backend: Any, arn: str) -> None:
     if arn in backend.managed_policies or name not in _MANAGED:
         return
     document = json.dumps({"Version": "2012-10-17", "Statement": [_MANAGED[name]]})
-    policy = AWSManagedPolicy(name, account_id=backend.account_id, region="us-east-1", document=document, path="/")
-    backend.managed_policies[arn] = policy
+    make: Any = models.AWSManagedPolicy
+    backend.managed_policies[arn] = make(
+        name, account_id=backend.account_id, region="us-east-1", document=document, path="/"
+    )
 
 
 def _loading(name: str, position: int) -> None:
@@ -54,19 +57,26 @@ def _loading(name: str, position: int) -> None:
         return original(self, *args, **kwargs)
 
 
-for _name, _position in (("attach_role_policy", 0), ("attach_user_policy", 0), ("get_policy", 0), ("get_policy_version", 0)):
+for _name, _position in (
+    ("attach_role_policy", 0),
+    ("attach_user_policy", 0),
+    ("get_policy", 0),
+    ("get_policy_version", 0),
+):
     _loading(_name, _position)
 
 
 @adds(IamResponse)
 def simulate_principal_policy(self: Any) -> ActionResult:
-    """What the identity-based policies of a user or role say about each action: allowed, implicitDeny or explicitDeny."""
+    """What the identity-based policies of a user or role say about each action."""
     caller = _principal(str(self._get_param("PolicySourceArn")))
     resources = self._get_param("ResourceArns") or ["*"]
     context = authority.context_of(caller)
     for entry in self._get_param("ContextEntries") or []:
         context[str(entry["ContextKeyName"]).lower()] = str((entry.get("ContextKeyValues") or [""])[0])
-    rules = [statement for document in authority.documents(caller) for statement in authority.statements(document)]
+    rules = [
+        statement for document in authority.documents(caller) for statement in authority.statements(document)
+    ]
     results = []
     for action in self._get_param("ActionNames") or []:
         for resource in resources:
@@ -119,7 +129,9 @@ class _RoleAlone:
         self.role_arn = role_arn
 
 
-def _decide(rules: list[dict[str, Any]], action: str, resource: str, context: dict[str, str]) -> tuple[str, int]:
+def _decide(
+    rules: list[dict[str, Any]], action: str, resource: str, context: dict[str, str]
+) -> tuple[str, int]:
     hits = [
         rule
         for rule in rules

@@ -15,7 +15,11 @@ from irkit.sim.faults import Refusal
 from irkit.sim.seams import mends
 
 RAW_LIMIT = 4096
-_HASHES: dict[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "256": hashes.SHA256(),
+    "384": hashes.SHA384(),
+    "512": hashes.SHA512(),
+}
 
 
 class _Digest(bytes):
@@ -35,7 +39,9 @@ def _padding_of(algorithm: str) -> Any:
     if "PSS" not in algorithm:
         return padding.PKCS1v15()
     chosen = _HASHES[algorithm.rsplit("_", 1)[-1]]
-    return padding.PSS(mgf=padding.MGF1(chosen), salt_length=chosen.digest_size)  # AWS: salt as long as the hash
+    return padding.PSS(
+        mgf=padding.MGF1(chosen), salt_length=chosen.digest_size
+    )  # AWS: salt as long as the hash
 
 
 @mends(RSAPrivateKey, "sign")
@@ -52,7 +58,9 @@ def verify_rsa(_original: Any, self: Any, message: bytes, signature: bytes, sign
     _check(signing_algorithm, "RSASSA")
     key: rsa.RSAPublicKey = self.private_key.public_key()
     try:
-        key.verify(signature, bytes(message), _padding_of(signing_algorithm), _hash_of(signing_algorithm, message))
+        key.verify(
+            signature, bytes(message), _padding_of(signing_algorithm), _hash_of(signing_algorithm, message)
+        )
     except InvalidSignature:
         return False
     return True
@@ -95,11 +103,16 @@ def _before(self: Any) -> None:
         code = "DisabledException" if key.key_state == "Disabled" else "KMSInvalidStateException"
         raise Refusal(code, f"{key.arn} is {key.key_state}.")
     if key.key_usage != "SIGN_VERIFY":
-        raise Refusal("InvalidKeyUsageException", f"{key.arn} key usage is {key.key_usage} which is not valid for Sign.")
+        raise Refusal(
+            "InvalidKeyUsageException", f"{key.arn} key usage is {key.key_usage} which is not valid for Sign."
+        )
     message = self._get_param("Message")
     raw = message.encode() if isinstance(message, str) else bytes(message or b"")
     if kind == "RAW" and len(raw) > RAW_LIMIT:
-        raise Refusal("ValidationException", "Value at 'message' failed: Member must have length less than or equal to 4096")
+        raise Refusal(
+            "ValidationException",
+            "Value at 'message' failed: Member must have length less than or equal to 4096",
+        )
 
 
 def _key(self: Any) -> Any:
@@ -144,4 +157,3 @@ def _by_any_id(name: str) -> None:
 
 for _name in ("enable_key", "disable_key", "schedule_key_deletion", "cancel_key_deletion"):
     _by_any_id(_name)
-

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from moto.core.responses import ActionResult
 from moto.ec2.models.network_acls import NetworkAclBackend
 from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.responses import EC2Response
@@ -12,13 +11,20 @@ from moto.ec2.responses import EC2Response
 from irkit.sim.faults import Refusal
 from irkit.sim.seams import mends
 
+if TYPE_CHECKING:
+    from moto.core.responses import ActionResult
+
 
 @mends(SecurityGroupBackend, "delete_security_group")
-def delete_security_group(original: Any, self: Any, name: str | None = None, group_id: str | None = None) -> Any:
+def delete_security_group(
+    original: Any, self: Any, name: str | None = None, group_id: str | None = None
+) -> Any:
     """Delete a group that no interface uses and no other group's rule names."""
     target = group_id or getattr(self.get_security_group_by_name_or_id(name) if name else None, "id", None)
     if target:
-        used = any(group.id == target for interface in list(self.enis.values()) for group in interface._group_set)
+        used = any(
+            group.id == target for interface in list(self.enis.values()) for group in interface._group_set
+        )
         if used or _referenced(self, target):
             raise Refusal("DependencyViolation", f"resource {target} has a dependent object")
     return original(self, name, group_id)
@@ -52,7 +58,10 @@ def modify_network_interface_attribute(original: Any, self: Any) -> ActionResult
     attachment = self._get_param("Attachment")
     if attachment:
         if attachment.get("AttachmentId") != interface.attachment_id:
-            raise Refusal("InvalidAttachmentID.NotFound", f"The attachment '{attachment.get('AttachmentId')}' does not exist.")
+            raise Refusal(
+                "InvalidAttachmentID.NotFound",
+                f"The attachment '{attachment.get('AttachmentId')}' does not exist.",
+            )
         interface.delete_on_termination = str(attachment.get("DeleteOnTermination")).lower() == "true"
     if tracking := self._get_param("ConnectionTrackingSpecification"):
         interface.connection_tracking_configuration = tracking

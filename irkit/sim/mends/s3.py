@@ -7,6 +7,7 @@ import fnmatch
 import hashlib
 import re
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlparse
@@ -20,7 +21,7 @@ from irkit.sim.callers import Caller
 from irkit.sim.faults import Refusal
 from irkit.sim.seams import mends
 
-_CHECKSUMS = {
+_CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
     "x-amz-checksum-sha256": lambda data: hashlib.sha256(data).digest(),
     "x-amz-checksum-sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
     "x-amz-checksum-crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
@@ -43,17 +44,19 @@ _BODY_OF = frozenset({"PutObject", "UploadPart"})
 
 
 def refuse(operation: str, response: Any, caller: Caller, parsed: dict[str, Any]) -> Refusal | None:
-    """What S3 itself would refuse: routes moto does not have, an expired URL, a policy's Deny, a wrong checksum."""
+    """What S3 itself would refuse: an expired URL, a policy's Deny, a wrong checksum, a route moto lacks."""
     if any(fnmatch.fnmatchcase(operation, pattern) for pattern in _NOT_ROUTED):
         return Refusal("NotSimulated", f"s3:{operation} is not simulated.", 501)
     if _expired(response.uri):
         return Refusal("AccessDenied", "Request has expired", 403)
     if _policy_denies(operation, response, caller, parsed):
         action = authority.iam_action("s3", operation)
-        why = f"User: {caller.arn} is not authorized to perform: {action} with an explicit deny in a resource-based policy"
+        why = f"User: {caller.arn} is not authorized to perform: {action}"
+        why += " with an explicit deny in a resource-based policy"
         return Refusal("AccessDenied", why, 403)
     if operation in _BODY_OF and not _chunked(response):
-        data = response.raw_body if isinstance(response.raw_body, bytes) else str(response.raw_body or "").encode()
+        data = response.raw_body
+        data = data if isinstance(data, bytes) else str(data or "").encode()
         for header, compute in _CHECKSUMS.items():
             claimed = response.headers.get(header)
             if claimed and claimed != base64.b64encode(compute(data)).decode():
@@ -152,13 +155,18 @@ def kept_checksum(original: Any, self: Any, response_headers: dict[str, Any]) ->
 def _until(value: Any) -> datetime | None:
     if not value:
         return None
-    moment = datetime.fromisoformat(re.sub(r"\.\d+", "", str(value)).replace("Z", "+00:00"))
+    moment = datetime.fromisoformat(re.sub(r"\.\d+", "", str(value)))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @mends(S3Backend, "put_object_retention")
 def put_object_retention(
-    original: Any, self: Any, bucket_name: str, key_name: str, version_id: str | None, retention: tuple[Any, Any]
+    original: Any,
+    self: Any,
+    bucket_name: str,
+    key_name: str,
+    version_id: str | None,
+    retention: tuple[Any, Any],
 ) -> Any:
     """Set a retention; one in compliance mode can only be lengthened."""
     key = self.get_object(bucket_name, key_name, version_id=version_id)
@@ -180,8 +188,14 @@ def key_response_get(original: Any, self: Any, query: dict[str, Any], key_name: 
     if key is None:
         raise Refusal("NoSuchKey", "The specified key does not exist.", 404)
     if not key.lock_mode:
-        raise Refusal("NoSuchObjectLockConfiguration", "The specified object does not have a ObjectLock configuration", 404)
-    return self.serialized(ActionResult({"Retention": {"Mode": key.lock_mode, "RetainUntilDate": _until(key.lock_until)}}))
+        raise Refusal(
+            "NoSuchObjectLockConfiguration",
+            "The specified object does not have a ObjectLock configuration",
+            404,
+        )
+    return self.serialized(
+        ActionResult({"Retention": {"Mode": key.lock_mode, "RetainUntilDate": _until(key.lock_until)}})
+    )
 
 
 @mends(S3Backend, "put_bucket_versioning")

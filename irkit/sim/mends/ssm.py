@@ -41,7 +41,9 @@ def _instance(account: str, region: str, instance_id: str) -> Any:
 
 def reaches_endpoints(instance: Any) -> bool:
     """Whether the instance's security groups let its agent reach Systems Manager over 443."""
-    groups = [group for nic in instance.nics.values() for group in nic.group_set] or list(instance.security_groups)
+    groups = [group for nic in instance.nics.values() for group in nic.group_set] or list(
+        instance.security_groups
+    )
     return any(_allows_443(rule) for group in groups for rule in getattr(group, "egress_rules", []))
 
 
@@ -85,18 +87,23 @@ def send_command(_original: Any, self: Any) -> ActionResult:
     instance_ids = list(dict.fromkeys(self._get_param("InstanceIds") or _by_targets(self, targets)))
     hosts = world.current().hosts
     for instance_id in self._get_param("InstanceIds") or []:
-        instance = _instance(self.current_account, self.region, instance_id) if _ID.match(instance_id) else None
+        instance = (
+            _instance(self.current_account, self.region, instance_id) if _ID.match(instance_id) else None
+        )
         if instance is None or instance.state != "running" or hosts.find(instance_id) is None:
             raise Refusal(
-                "InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account {self.current_account}"
+                "InvalidInstanceId",
+                f"Instances [[{instance_id}]] not in a valid state for account {self.current_account}",
             )
     parameters = self._get_param("Parameters") or {}
     commands = parameters.get("commands")
     if not commands:
-        raise Refusal("InvalidParameters", "Parameter \"commands\" requires a value.")
+        raise Refusal("InvalidParameters", 'Parameter "commands" requires a value.')
     unknown = set(parameters) - {"commands", "executionTimeout", "workingDirectory"}
     if unknown:
-        raise Refusal("InvalidParameters", f"Parameters not defined in the document: {', '.join(sorted(unknown))}")
+        raise Refusal(
+            "InvalidParameters", f"Parameters not defined in the document: {', '.join(sorted(unknown))}"
+        )
     command = ssm.new_command(
         account=self.current_account,
         region=self.region,
@@ -107,7 +114,9 @@ def send_command(_original: Any, self: Any) -> ActionResult:
         instance_ids=instance_ids,
         targets=targets,
         delivery_timeout=_seconds(self._get_param("TimeoutSeconds"), "TimeoutSeconds", 30, 2_592_000, 3600),
-        execution_timeout=_seconds((parameters.get("executionTimeout") or [None])[0], "executionTimeout", 1, 172_800, 3600),
+        execution_timeout=_seconds(
+            (parameters.get("executionTimeout") or [None])[0], "executionTimeout", 1, 172_800, 3600
+        ),
         bucket=self._get_param("OutputS3BucketName") or "",
         prefix=self._get_param("OutputS3KeyPrefix") or "",
     )
@@ -128,7 +137,9 @@ def _with_directory(commands: list[str], parameters: dict[str, list[str]]) -> li
 def _unsupported(name: str, platform: str) -> Refusal:
     from irkit.sim.choke import not_simulated
 
-    return not_simulated("ssm", "SendCommand", f"Document {name} ({platform}) cannot be run here; AWS-RunShellScript can.")
+    return not_simulated(
+        "ssm", "SendCommand", f"Document {name} ({platform}) cannot be run here; AWS-RunShellScript can."
+    )
 
 
 def _seconds(value: Any, name: str, low: int, high: int, default: int) -> int:
@@ -185,7 +196,9 @@ def _shown(command: ssm.Command) -> dict[str, Any]:
         "MaxErrors": "0",
         "TargetCount": len(command.invocations),
         "CompletedCount": len(ended),
-        "ErrorCount": sum(i.status in {"Failed", "TimedOut"} and i.details != "DeliveryTimedOut" for i in ended),
+        "ErrorCount": sum(
+            i.status in {"Failed", "TimedOut"} and i.details != "DeliveryTimedOut" for i in ended
+        ),
         "DeliveryTimedOutCount": sum(i.details == "DeliveryTimedOut" for i in ended),
         "TimeoutSeconds": command.delivery_timeout,
     }
@@ -198,7 +211,8 @@ def list_commands(_original: Any, self: Any) -> ActionResult:
     found = [
         command
         for command in reversed(_commands(self))
-        if (not wanted or command.command_id == wanted) and (not instance_id or instance_id in command.instance_ids)
+        if (not wanted or command.command_id == wanted)
+        and (not instance_id or instance_id in command.instance_ids)
     ]
     page, token = _page(found, self._get_param("MaxResults"), self._get_param("NextToken"), 50)
     return ActionResult({"Commands": [_shown(command) for command in page], "NextToken": token})
@@ -237,9 +251,9 @@ def _invocation(self: Any, command_id: str, instance_id: str) -> ssm.Invocation:
     visible = time.time() - world.current().pace.ssm_visible_seconds
     for command in _commands(self):
         for invocation in command.invocations:
-            if (invocation.command_id, invocation.instance_id) == (command_id, instance_id):
-                if invocation.requested.timestamp() <= visible:
-                    return invocation
+            named = (invocation.command_id, invocation.instance_id) == (command_id, instance_id)
+            if named and invocation.requested.timestamp() <= visible:
+                return invocation
     raise Refusal("InvocationDoesNotExist", "")
 
 
@@ -252,7 +266,8 @@ def list_command_invocations(self: Any) -> ActionResult:
         invocation
         for command in reversed(_commands(self))
         for invocation in command.invocations
-        if (not wanted or invocation.command_id == wanted) and (not instance_id or invocation.instance_id == instance_id)
+        if (not wanted or invocation.command_id == wanted)
+        and (not instance_id or invocation.instance_id == instance_id)
     ]
     page, token = _page(found, self._get_param("MaxResults"), self._get_param("NextToken"), 50)
     return ActionResult({"CommandInvocations": [_listed(i, details) for i in page], "NextToken": token})

@@ -22,12 +22,17 @@ def assume_role(original: Any, self: Any) -> ActionResult:
     """Credentials of a role that exists and whose trust policy lets the caller in."""
     role_arn, name = str(self._get_param("RoleArn")), str(self._get_param("RoleSessionName"))
     if not _SESSION_NAME.match(name):
-        raise Refusal("ValidationError", f"Value '{name}' at 'roleSessionName' failed to satisfy constraint: [\\w+=,.@-]*")
+        raise Refusal(
+            "ValidationError",
+            f"Value '{name}' at 'roleSessionName' failed to satisfy constraint: [\\w+=,.@-]*",
+        )
     caller = callers.identify(self.get_access_key(), self.current_account)
     role = _role(role_arn)
     if role is None or not _trusted(role, caller, self._get_param("ExternalId")):
         raise Refusal(
-            "AccessDenied", f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}", 403
+            "AccessDenied",
+            f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
+            403,
         )
     seconds = int(self._get_param("DurationSeconds") or _CHAINED_SECONDS)
     if caller.session is not None and seconds > _CHAINED_SECONDS:
@@ -36,7 +41,10 @@ def assume_role(original: Any, self: Any) -> ActionResult:
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
         )
     if seconds > int(role.max_session_duration or _CHAINED_SECONDS):
-        raise Refusal("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+        raise Refusal(
+            "ValidationError",
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+        )
     answer: ActionResult = original(self)
     result: Any = answer.result
     session = result["Credentials"]
@@ -64,7 +72,9 @@ def _trusted(role: Any, caller: callers.Caller, external_id: str | None) -> bool
         context["sts:externalid"] = external_id
     allowed = False
     for statement in authority.statements(role.assume_role_policy_document):
-        if not authority.action_matches(statement, "sts:AssumeRole") or not _names(statement.get("Principal"), caller):
+        if not authority.action_matches(statement, "sts:AssumeRole") or not _names(
+            statement.get("Principal"), caller
+        ):
             continue
         if not authority.conditions_hold(statement.get("Condition") or {}, context):
             continue

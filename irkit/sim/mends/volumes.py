@@ -43,7 +43,9 @@ def create_snapshots(_original: Any, self: Any) -> ActionResult:
         raise Refusal("InvalidParameterValue", f"Not attached to {instance.id}: {', '.join(sorted(unknown))}")
     made = []
     for volume_id in volumes:
-        snapshot = self.ec2_backend.create_snapshot(volume_id, description=self._get_param("Description") or "")
+        snapshot = self.ec2_backend.create_snapshot(
+            volume_id, description=self._get_param("Description") or ""
+        )
         if copies:
             own = {tag["key"]: tag["value"] for tag in self.ec2_backend.get_volume(volume_id).get_tags()}
             snapshot.add_tags({key: value for key, value in own.items() if not key.startswith("aws:")})
@@ -88,7 +90,9 @@ def _listed(snapshot: Any) -> dict[str, Any]:
         "Tags": _tags(snapshot),
     }
     if snapshot.status == "completed":
-        shown["CompletionTime"] = snapshot.start_time + timedelta(seconds=world.current().pace.snapshot_seconds)
+        shown["CompletionTime"] = snapshot.start_time + timedelta(
+            seconds=world.current().pace.snapshot_seconds
+        )
     return {name: value for name, value in shown.items() if value is not None}
 
 
@@ -108,7 +112,9 @@ def describe_snapshots(_original: Any, self: Any) -> ActionResult:
         found = [snapshot for snapshot in found if snapshot.owner_id in owners]
     restorers = self._get_param("RestorableByUserIds") or []
     if restorers:
-        found = [s for s in found if any(_restorable(s, account if user == "self" else user) for user in restorers)]
+        found = [
+            s for s in found if any(_restorable(s, account if user == "self" else user) for user in restorers)
+        ]
     filters = self._filters_from_querystring()
     if filters:
         found = generic_filter(filters, found)
@@ -129,7 +135,9 @@ def _visible(account: str, region: str) -> list[Any]:
     found = list(ec2_backends[account][region].snapshots.values())
     for owner in list(ec2_backends):
         if owner != account:
-            found += [s for s in list(ec2_backends[owner][region].snapshots.values()) if shared_with(s, account)]
+            found += [
+                s for s in list(ec2_backends[owner][region].snapshots.values()) if shared_with(s, account)
+            ]
     return found
 
 
@@ -146,20 +154,25 @@ def paged(found: list[Any], size: Any, token: Any) -> tuple[list[Any], str | Non
 
 @mends(EC2Response, "modify_snapshot_attribute")
 def modify_snapshot_attribute(original: Any, self: Any) -> ActionResult:
-    """Share or stop sharing; what is under the account's default key cannot be shared, and encrypted is never public."""
+    """Share or stop sharing; never what is under the default key, and nothing encrypted with everyone."""
     snapshot_id = self._get_param("SnapshotId")
     snapshot = self.ec2_backend.get_snapshot(snapshot_id)
     changes = self._get_param("CreateVolumePermission") or {}
-    adds_users = self._get_param("OperationType") == "add" and bool(self._get_param("UserIds")) or bool(changes.get("Add"))
-    if adds_users and snapshot.encrypted:
-        if not snapshot.kms_key_id or snapshot.kms_key_id == self.ec2_backend.default_kms_key_id:
-            raise Refusal("OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared")
+    adds_users = (self._get_param("OperationType") == "add" and bool(self._get_param("UserIds"))) or bool(
+        changes.get("Add")
+    )
+    default = not snapshot.kms_key_id or snapshot.kms_key_id == self.ec2_backend.default_kms_key_id
+    if adds_users and snapshot.encrypted and default:
+        raise Refusal("OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared")
     if "all" in (self._get_param("GroupNames") or []) and snapshot.encrypted:
         raise Refusal("OperationNotPermitted", "Encrypted snapshots cannot be shared with all accounts")
     if not changes:
         answer: ActionResult = original(self)
         return answer
-    for kind, change in (("Add", self.ec2_backend.add_create_volume_permission), ("Remove", self.ec2_backend.remove_create_volume_permission)):
+    for kind, change in (
+        ("Add", self.ec2_backend.add_create_volume_permission),
+        ("Remove", self.ec2_backend.remove_create_volume_permission),
+    ):
         users = [entry["UserId"] for entry in changes.get(kind) or [] if "UserId" in entry]
         groups = [entry["Group"] for entry in changes.get(kind) or [] if "Group" in entry]
         if users or groups:
@@ -210,9 +223,15 @@ class SnapshotLock:
 def lock_snapshot(self: Any) -> ActionResult:
     """Lock a snapshot for a number of days or until a date; a compliance lock only ever grows."""
     snapshot = self.ec2_backend.get_snapshot(self._get_param("SnapshotId"))
-    mode, days, until = self._get_param("LockMode"), self._get_param("LockDuration"), self._get_param("ExpirationDate")
+    mode, days, until = (
+        self._get_param("LockMode"),
+        self._get_param("LockDuration"),
+        self._get_param("ExpirationDate"),
+    )
     if mode not in {"governance", "compliance"} or bool(days) == bool(until):
-        raise Refusal("InvalidParameterCombination", "Give LockMode, and one of LockDuration and ExpirationDate.")
+        raise Refusal(
+            "InvalidParameterCombination", "Give LockMode, and one of LockDuration and ExpirationDate."
+        )
     now = datetime.now(UTC)
     expires = now + timedelta(days=int(days)) if days else _moment(until)
     hours = self._get_param("CoolOffPeriod")
@@ -223,11 +242,17 @@ def lock_snapshot(self: Any) -> ActionResult:
         raise Refusal("OperationNotPermitted", f"The snapshot {snapshot.id} is locked in compliance mode.")
     cooling = now + timedelta(hours=int(hours)) if hours else None
     snapshot.irkit_lock = SnapshotLock(mode, now, int(days) if days else None, expires, cooling)
-    return ActionResult({"SnapshotId": snapshot.id, "CoolOffPeriod": int(hours) if hours else None, **snapshot.irkit_lock.shown()})
+    return ActionResult(
+        {
+            "SnapshotId": snapshot.id,
+            "CoolOffPeriod": int(hours) if hours else None,
+            **snapshot.irkit_lock.shown(),
+        }
+    )
 
 
 def _moment(value: Any) -> datetime:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -268,9 +293,15 @@ def attach_volume(original: Any, self: Any) -> ActionResult:
     if instance.state not in {"running", "stopped"}:
         raise Refusal("IncorrectState", f"Instance '{instance.id}' is not 'running' or 'stopped'.")
     if volume.zone.name != instance.availability_zone:
-        raise Refusal("InvalidVolume.ZoneMismatch", f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'")
+        raise Refusal(
+            "InvalidVolume.ZoneMismatch",
+            f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'",
+        )
     if device in instance.block_device_mapping:
-        raise Refusal("InvalidParameterValue", f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use")
+        raise Refusal(
+            "InvalidParameterValue",
+            f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
+        )
     answer: ActionResult = original(self)
     return answer
 
@@ -284,9 +315,13 @@ def detach_volume(_original: Any, self: Any) -> ActionResult:
         raise Refusal("IncorrectState", f"Volume '{volume.id}' is in the 'available' state.")
     instance, named = attachment.instance, self._get_param("InstanceId")
     if named and named != instance.id:
-        raise Refusal("InvalidAttachment.NotFound", f"Volume '{volume.id}' is not attached to instance '{named}'.")
+        raise Refusal(
+            "InvalidAttachment.NotFound", f"Volume '{volume.id}' is not attached to instance '{named}'."
+        )
     if attachment.device == instance.root_device_name and instance.state == "running":
-        raise Refusal("IncorrectState", f"Unable to detach root volume '{volume.id}' from instance '{instance.id}'")
+        raise Refusal(
+            "IncorrectState", f"Unable to detach root volume '{volume.id}' from instance '{instance.id}'"
+        )
     detached = self.ec2_backend.detach_volume(volume.id, instance.id, attachment.device)
     return ActionResult(
         {

@@ -39,10 +39,14 @@ def test_an_instance_with_two_interfaces_takes_no_groups_of_its_own(sim: Simulat
     ec2 = sim.session().client("ec2")
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     instance_id = launch(
-        sim, NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": subnet}, {"DeviceIndex": 1, "SubnetId": subnet}]
+        sim,
+        NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": subnet}, {"DeviceIndex": 1, "SubnetId": subnet}],
     )
     quarantine = group(sim, "quarantine-c")
-    assert code_of(ec2.modify_instance_attribute, InstanceId=instance_id, Groups=[quarantine]) == "InvalidInstanceID"
+    assert (
+        code_of(ec2.modify_instance_attribute, InstanceId=instance_id, Groups=[quarantine])
+        == "InvalidInstanceID"
+    )
 
 
 def test_a_group_in_use_cannot_be_deleted(sim: Simulator) -> None:
@@ -62,8 +66,12 @@ def test_protection_that_is_asked_for_at_launch_is_kept_and_enforced(sim: Simula
 def test_shutdown_behaviour_changes_without_touching_the_groups(sim: Simulator) -> None:
     ec2, instance_id = sim.session().client("ec2"), launch(sim)
     groups = described(sim, instance_id)["SecurityGroups"]
-    ec2.modify_instance_attribute(InstanceId=instance_id, InstanceInitiatedShutdownBehavior={"Value": "terminate"})
-    shown = ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="instanceInitiatedShutdownBehavior")
+    ec2.modify_instance_attribute(
+        InstanceId=instance_id, InstanceInitiatedShutdownBehavior={"Value": "terminate"}
+    )
+    shown = ec2.describe_instance_attribute(
+        InstanceId=instance_id, Attribute="instanceInitiatedShutdownBehavior"
+    )
     assert shown["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
     assert described(sim, instance_id)["SecurityGroups"] == groups
 
@@ -78,10 +86,17 @@ def test_delete_on_termination_reads_back_from_the_block_device_mapping(sim: Sim
 
 
 def test_metadata_options_that_are_not_named_stay(sim: Simulator) -> None:
-    ec2, instance_id = sim.session().client("ec2"), launch(sim, MetadataOptions={"HttpPutResponseHopLimit": 3})
+    ec2, instance_id = (
+        sim.session().client("ec2"),
+        launch(sim, MetadataOptions={"HttpPutResponseHopLimit": 3}),
+    )
     ec2.modify_instance_metadata_options(InstanceId=instance_id, HttpTokens="required")
     options = described(sim, instance_id)["MetadataOptions"]
-    assert (options["HttpTokens"], options["HttpPutResponseHopLimit"], options["HttpEndpoint"]) == ("required", 3, "enabled")
+    assert (options["HttpTokens"], options["HttpPutResponseHopLimit"], options["HttpEndpoint"]) == (
+        "required",
+        3,
+        "enabled",
+    )
 
 
 def test_a_replaced_profile_reads_back_everywhere(sim: Simulator) -> None:
@@ -89,19 +104,29 @@ def test_a_replaced_profile_reads_back_everywhere(sim: Simulator) -> None:
     profile(sim, "web")
     denied = profile(sim, "denied")
     instance_id = launch(sim, IamInstanceProfile={"Name": "web"})
-    held = ec2.describe_iam_instance_profile_associations(Filters=[{"Name": "instance-id", "Values": [instance_id]}])
+    held = ec2.describe_iam_instance_profile_associations(
+        Filters=[{"Name": "instance-id", "Values": [instance_id]}]
+    )
     association = held["IamInstanceProfileAssociations"][0]["AssociationId"]
-    ec2.replace_iam_instance_profile_association(AssociationId=association, IamInstanceProfile={"Name": "denied"})
+    ec2.replace_iam_instance_profile_association(
+        AssociationId=association, IamInstanceProfile={"Name": "denied"}
+    )
     assert described(sim, instance_id)["IamInstanceProfile"]["Arn"] == denied
-    held = ec2.describe_iam_instance_profile_associations(Filters=[{"Name": "instance-id", "Values": [instance_id]}])
+    held = ec2.describe_iam_instance_profile_associations(
+        Filters=[{"Name": "instance-id", "Values": [instance_id]}]
+    )
     assert [a["IamInstanceProfile"]["Arn"] for a in held["IamInstanceProfileAssociations"]] == [denied]
-    ec2.disassociate_iam_instance_profile(AssociationId=held["IamInstanceProfileAssociations"][0]["AssociationId"])
+    ec2.disassociate_iam_instance_profile(
+        AssociationId=held["IamInstanceProfileAssociations"][0]["AssociationId"]
+    )
     assert "IamInstanceProfile" not in described(sim, instance_id)
 
 
 def test_the_screenshot_is_a_jpeg_of_the_console(sim: Simulator) -> None:
     ec2, instance_id = sim.session().client("ec2"), launch(sim)
-    image = Image.open(io.BytesIO(base64.b64decode(ec2.get_console_screenshot(InstanceId=instance_id)["ImageData"])))
+    image = Image.open(
+        io.BytesIO(base64.b64decode(ec2.get_console_screenshot(InstanceId=instance_id)["ImageData"]))
+    )
     assert (image.format, image.size) == ("JPEG", (1024, 768))
     assert instance_id in ec2.get_console_output(InstanceId=instance_id)["Output"]
     ec2.stop_instances(InstanceIds=[instance_id])
@@ -123,7 +148,9 @@ def test_a_dry_run_says_so_and_does_nothing(sim: Simulator) -> None:
     ("instance_id", "code"),
     [("i-xyz", "InvalidInstanceID.Malformed"), ("i-0123456789abcdef0", "InvalidInstanceID.NotFound")],
 )
-def test_ids_that_are_malformed_or_unknown_have_their_own_codes(sim: Simulator, instance_id: str, code: str) -> None:
+def test_ids_that_are_malformed_or_unknown_have_their_own_codes(
+    sim: Simulator, instance_id: str, code: str
+) -> None:
     assert code_of(sim.session().client("ec2").describe_instances, InstanceIds=[instance_id]) == code
 
 
@@ -182,17 +209,25 @@ def test_a_snapshot_set_has_a_state_copies_tags_and_leaves_out_what_is_excluded(
     tags = next(s["Tags"] for s in made if s["VolumeId"] == data)
     assert {"Key": "Owner", "Value": "<b>"} in tags
     assert tag in tags
-    found = ec2.describe_snapshots(OwnerIds=["self"], Filters=[{"Name": "tag:irkit:case", "Values": ["c-1"]}])["Snapshots"]
+    found = ec2.describe_snapshots(
+        OwnerIds=["self"], Filters=[{"Name": "tag:irkit:case", "Values": ["c-1"]}]
+    )["Snapshots"]
     assert {s["SnapshotId"] for s in found} == {s["SnapshotId"] for s in made}
-    pages = list(ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], PaginationConfig={"PageSize": 5}))
-    assert sum(len(page["Snapshots"]) for page in pages) == len(ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"])
+    pages = list(
+        ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], PaginationConfig={"PageSize": 5})
+    )
+    assert sum(len(page["Snapshots"]) for page in pages) == len(
+        ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    )
 
 
 def test_attachments_follow_the_rules(sim: Simulator) -> None:
     ec2, instance_id = sim.session().client("ec2"), launch(sim)
     zone = described(sim, instance_id)["Placement"]["AvailabilityZone"]
     here = ec2.create_volume(Size=1, AvailabilityZone=zone)["VolumeId"]
-    there = ec2.create_volume(Size=1, AvailabilityZone="us-east-1f" if zone != "us-east-1f" else "us-east-1b")["VolumeId"]
+    there = ec2.create_volume(
+        Size=1, AvailabilityZone="us-east-1f" if zone != "us-east-1f" else "us-east-1b"
+    )["VolumeId"]
     root = described(sim, instance_id)["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
     at = {"InstanceId": instance_id, "Device": "/dev/sdf"}
     assert code_of(ec2.attach_volume, VolumeId=there, **at) == "InvalidVolume.ZoneMismatch"
@@ -203,10 +238,16 @@ def test_attachments_follow_the_rules(sim: Simulator) -> None:
     assert ec2.describe_volumes(VolumeIds=[here])["Volumes"][0]["State"] == "available"
 
 
-def test_a_snapshot_under_the_default_key_cannot_be_shared_and_one_under_its_own_key_can(sim: Simulator) -> None:
+def test_a_snapshot_under_the_default_key_cannot_be_shared_and_one_under_its_own_key_can(
+    sim: Simulator,
+) -> None:
     ec2, zone = sim.session().client("ec2"), "us-east-1a"
     key = sim.session().client("kms").create_key()["KeyMetadata"]["Arn"]
-    share = {"Attribute": "createVolumePermission", "OperationType": "add", "UserIds": [sim.forensics_account]}
+    share = {
+        "Attribute": "createVolumePermission",
+        "OperationType": "add",
+        "UserIds": [sim.forensics_account],
+    }
     for options, outcome in (({}, "OperationNotPermitted"), ({"KmsKeyId": key}, None)):
         volume = ec2.create_volume(Size=1, AvailabilityZone=zone, Encrypted=True, **options)["VolumeId"]
         made = ec2.create_snapshot(VolumeId=volume)
@@ -215,7 +256,9 @@ def test_a_snapshot_under_the_default_key_cannot_be_shared_and_one_under_its_own
             assert code_of(ec2.modify_snapshot_attribute, SnapshotId=made["SnapshotId"], **share) == outcome
         else:
             ec2.modify_snapshot_attribute(SnapshotId=made["SnapshotId"], **share)
-            shown = ec2.describe_snapshot_attribute(SnapshotId=made["SnapshotId"], Attribute="createVolumePermission")
+            shown = ec2.describe_snapshot_attribute(
+                SnapshotId=made["SnapshotId"], Attribute="createVolumePermission"
+            )
             assert shown["CreateVolumePermissions"] == [{"UserId": sim.forensics_account}]
             assert ec2.describe_snapshots(SnapshotIds=[made["SnapshotId"]])["Snapshots"][0]["KmsKeyId"] == key
 

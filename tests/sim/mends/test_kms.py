@@ -21,7 +21,9 @@ def signing_key(sim: Simulator, spec: str) -> tuple[str, Any]:
 
 
 @pytest.mark.parametrize(("message", "kind"), [(MESSAGE, "RAW"), (DIGEST, "DIGEST")], ids=["raw", "digest"])
-def test_signatures_of_messages_and_digests_verify_outside_kms(sim: Simulator, message: bytes, kind: str) -> None:
+def test_signatures_of_messages_and_digests_verify_outside_kms(
+    sim: Simulator, message: bytes, kind: str
+) -> None:
     kms = sim.session().client("kms")
     arn, public = signing_key(sim, "RSA_2048")
     asked = {"KeyId": arn, "Message": message, "MessageType": kind}
@@ -35,8 +37,10 @@ def test_signatures_of_messages_and_digests_verify_outside_kms(sim: Simulator, m
 
 def test_an_elliptic_signature_of_a_digest_verifies_outside_kms(sim: Simulator) -> None:
     arn, public = signing_key(sim, "ECC_NIST_P256")
-    signed = sim.session().client("kms").sign(
-        KeyId=arn, Message=DIGEST, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256"
+    signed = (
+        sim.session()
+        .client("kms")
+        .sign(KeyId=arn, Message=DIGEST, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256")
     )
     public.verify(signed["Signature"], MESSAGE, ec.ECDSA(hashes.SHA256()))
 

@@ -59,7 +59,9 @@ def test_a_bucket_policy_denies_what_its_conditions_name_and_nothing_else(sim: S
 def test_presigned_urls_work_until_they_expire(sim: Simulator) -> None:
     s3, name = sim.session().client("s3", config=Config(signature_version="s3v4")), bucket(sim, "presigned")
     put = s3.generate_presigned_url("put_object", Params={"Bucket": name, "Key": "k"}, ExpiresIn=60)
-    with urllib.request.urlopen(urllib.request.Request(put, data=b"from the host", method="PUT"), timeout=10) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(put, data=b"from the host", method="PUT"), timeout=10
+    ) as answer:
         assert answer.status == 200
     assert s3.get_object(Bucket=name, Key="k")["Body"].read() == b"from the host"
     late = put.replace("X-Amz-Expires=60", "X-Amz-Expires=0")
@@ -76,9 +78,13 @@ def test_a_presigned_upload_of_parts_is_put_together(sim: Simulator) -> None:
     for number, data in ((1, b"a" * (5 << 20)), (2, b"b")):
         where = {"Bucket": name, "Key": "memory.lime", "UploadId": upload, "PartNumber": number}
         url = s3.generate_presigned_url("upload_part", Params=where, ExpiresIn=60)
-        with urllib.request.urlopen(urllib.request.Request(url, data=data, method="PUT"), timeout=20) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, data=data, method="PUT"), timeout=20
+        ) as answer:
             parts.append({"PartNumber": number, "ETag": answer.headers["ETag"]})
-    s3.complete_multipart_upload(Bucket=name, Key="memory.lime", UploadId=upload, MultipartUpload={"Parts": parts})
+    s3.complete_multipart_upload(
+        Bucket=name, Key="memory.lime", UploadId=upload, MultipartUpload={"Parts": parts}
+    )
     assert s3.head_object(Bucket=name, Key="memory.lime")["ContentLength"] == (5 << 20) + 1
 
 

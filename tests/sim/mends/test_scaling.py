@@ -14,7 +14,11 @@ def fleet(sim: Simulator, request: pytest.FixtureRequest) -> dict[str, Any]:
     name = f"web-{abs(hash(request.node.name)) % 10**8}"
     ec2, scaling = sim.session().client("ec2"), sim.session().client("autoscaling")
     subnet = ec2.describe_subnets()["Subnets"][0]
-    targets = sim.session().client("elbv2").create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=subnet["VpcId"])
+    targets = (
+        sim.session()
+        .client("elbv2")
+        .create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=subnet["VpcId"])
+    )
     arn = targets["TargetGroups"][0]["TargetGroupArn"]
     template = ec2.create_launch_template(
         LaunchTemplateName=name, LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "t3.micro"}
@@ -28,16 +32,22 @@ def fleet(sim: Simulator, request: pytest.FixtureRequest) -> dict[str, Any]:
         VPCZoneIdentifier=subnet["SubnetId"],
         TargetGroupARNs=[arn],
     )
-    members = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]["Instances"]
+    members = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0][
+        "Instances"
+    ]
     return {"name": name, "targets": arn, "members": [m["InstanceId"] for m in members]}
 
 
 def health(sim: Simulator, arn: str) -> dict[str, str]:
-    shown = sim.session().client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    shown = (
+        sim.session().client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    )
     return {entry["Target"]["Id"]: entry["TargetHealth"]["State"] for entry in shown}
 
 
-def test_standby_drains_and_replaces_the_instance_and_leaving_it_brings_it_back(sim: Simulator, fleet: dict[str, Any]) -> None:
+def test_standby_drains_and_replaces_the_instance_and_leaving_it_brings_it_back(
+    sim: Simulator, fleet: dict[str, Any]
+) -> None:
     scaling, suspect = sim.session().client("autoscaling"), fleet["members"][0]
     asked = {"AutoScalingGroupName": fleet["name"], "InstanceIds": [suspect]}
     refused = code_of(scaling.enter_standby, **asked, ShouldDecrementDesiredCapacity=True)
@@ -45,7 +55,9 @@ def test_standby_drains_and_replaces_the_instance_and_leaving_it_brings_it_back(
     scaling.enter_standby(**asked, ShouldDecrementDesiredCapacity=False)
     shown = scaling.describe_auto_scaling_instances(InstanceIds=[suspect])["AutoScalingInstances"][0]
     assert shown["LifecycleState"] == "Standby"
-    group = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[fleet["name"]])["AutoScalingGroups"][0]
+    group = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[fleet["name"]])["AutoScalingGroups"][
+        0
+    ]
     assert sum(i["LifecycleState"] == "InService" for i in group["Instances"]) == 2
     assert health(sim, fleet["targets"])[suspect] == "draining"
     eventually(lambda: suspect not in health(sim, fleet["targets"]))
@@ -58,7 +70,9 @@ def test_standby_drains_and_replaces_the_instance_and_leaving_it_brings_it_back(
 def test_detaching_below_the_minimum_is_refused(sim: Simulator, fleet: dict[str, Any]) -> None:
     scaling, suspect = sim.session().client("autoscaling"), fleet["members"][0]
     asked = {"AutoScalingGroupName": fleet["name"], "InstanceIds": [suspect]}
-    assert code_of(scaling.detach_instances, **asked, ShouldDecrementDesiredCapacity=True) == "ValidationError"
+    assert (
+        code_of(scaling.detach_instances, **asked, ShouldDecrementDesiredCapacity=True) == "ValidationError"
+    )
     scaling.detach_instances(**asked, ShouldDecrementDesiredCapacity=False)
     assert scaling.describe_auto_scaling_instances(InstanceIds=[suspect])["AutoScalingInstances"] == []
 
@@ -67,18 +81,28 @@ def test_protection_and_suspended_processes_read_back(sim: Simulator, fleet: dic
     scaling, suspect = sim.session().client("autoscaling"), fleet["members"][0]
     named = {"AutoScalingGroupName": fleet["name"]}
     scaling.set_instance_protection(**named, InstanceIds=[suspect], ProtectedFromScaleIn=True)
-    assert scaling.describe_auto_scaling_instances(InstanceIds=[suspect])["AutoScalingInstances"][0]["ProtectedFromScaleIn"]
+    assert scaling.describe_auto_scaling_instances(InstanceIds=[suspect])["AutoScalingInstances"][0][
+        "ProtectedFromScaleIn"
+    ]
     scaling.suspend_processes(**named, ScalingProcesses=["Terminate"])
     scaling.suspend_processes(**named, ScalingProcesses=["ReplaceUnhealthy"])
-    group = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[fleet["name"]])["AutoScalingGroups"][0]
+    group = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[fleet["name"]])["AutoScalingGroups"][
+        0
+    ]
     assert {p["ProcessName"] for p in group["SuspendedProcesses"]} == {"Terminate", "ReplaceUnhealthy"}
     stranger = {"InstanceIds": ["i-0123456789abcdef0"], "ProtectedFromScaleIn": True}
     assert code_of(scaling.set_instance_protection, **named, **stranger) == "ValidationError"
-    absent = {"AutoScalingGroupName": "absent", "InstanceIds": [suspect], "ShouldDecrementDesiredCapacity": False}
+    absent = {
+        "AutoScalingGroupName": "absent",
+        "InstanceIds": [suspect],
+        "ShouldDecrementDesiredCapacity": False,
+    }
     assert code_of(scaling.enter_standby, **absent) == "ValidationError"
 
 
-def test_a_deregistered_target_drains_and_can_be_registered_again(sim: Simulator, fleet: dict[str, Any]) -> None:
+def test_a_deregistered_target_drains_and_can_be_registered_again(
+    sim: Simulator, fleet: dict[str, Any]
+) -> None:
     elb, suspect = sim.session().client("elbv2"), fleet["members"][0]
     target = {"TargetGroupArn": fleet["targets"], "Targets": [{"Id": suspect}]}
     elb.deregister_targets(**target)
