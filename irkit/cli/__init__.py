@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -53,7 +54,7 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="irkit")
 def cli() -> None:
-    """Incident response and forensics on AWS.
+    r"""Incident response and forensics on AWS.
 
     \b
     Try it without an AWS account:   irkit demo
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     from irkit.escape import for_terminal
 
     click.echo(f"irkit: {for_terminal(message)}", err=True)

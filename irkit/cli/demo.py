@@ -1,4 +1,4 @@
-"""`irkit demo`: one compromise in a simulated AWS, investigated from trigger to report, and scored against the truth."""
+"""`irkit demo`: one compromise in a simulated AWS, investigated from trigger to report and held against the truth."""
 
 from __future__ import annotations
 

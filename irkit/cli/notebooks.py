@@ -14,7 +14,10 @@ from irkit.escape import for_terminal
 
 @click.group()
 def notebooks() -> None:
-    """The notebooks that come with irkit; plain papermill runs them too: papermill "$(irkit notebooks path NAME)" out.ipynb."""
+    """The notebooks that come with irkit.
+
+    Plain papermill runs them too: papermill "$(irkit notebooks path NAME)" out.ipynb -r case_id C …
+    """
 
 
 @notebooks.command("list")

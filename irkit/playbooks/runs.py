@@ -27,7 +27,7 @@ class Run:
 
 
 def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
-    """The plan of a run: `capture`, `contain` take `instance_id` and `only`; `playbook` takes `playbook` and `inputs`."""
+    """The plan of a run: `capture`, `contain` take `instance_id`, `only`; `playbook` takes `playbook`, `inputs`."""
     if what == "capture":
         from irkit import capture
 
