@@ -12,11 +12,12 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from irkit.aws import arn_parts
 from irkit.canonical import plain
 from irkit.capture.asking import Answer, Asker, side_by_side
+from irkit.capture.inquiries import chains, questions
 from irkit.capture.instance import Instance
 from irkit.evidence.store import Staged
 from irkit.plan import Outcome, Running, Step
@@ -26,13 +27,9 @@ if TYPE_CHECKING:
 
 VERB = "capture.metadata"
 KIND = "aws-metadata"
-_ATTRIBUTES = (
-    "userData", "disableApiTermination", "disableApiStop", "instanceInitiatedShutdownBehavior", "blockDeviceMapping",
-    "sourceDestCheck", "groupSet", "enclaveOptions", "ebsOptimized", "kernel", "ramdisk",
-)  # fmt: skip
-# Answers that mean "there is none of it here", which is a fact and not a gap.
-_NONE_HERE = frozenset({"NoSuchEntity", "NoSuchConfigurationRecorder", "ResourceNotDiscoveredException"})
-Question = tuple[str, str, Mapping[str, Any]]
+# Answers that mean "there is none of it", which is a fact and not a gap: an image that was deregistered, say.
+_NONE_HERE = frozenset({"NoSuchEntity", "NoSuchConfigurationRecorder", "ResourceNotDiscoveredException",
+                        "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"})  # fmt: skip
 
 
 def steps(case: Case, instance: Instance) -> list[Step]:
@@ -46,93 +43,6 @@ def steps(case: Case, instance: Instance) -> list[Step]:
     ]  # fmt: skip
 
 
-def questions(instance: Instance) -> Iterator[Question]:
-    """What to ask about the instance that needs no other answer first."""
-    iid = instance.id
-    yield "ec2", "describe_instances", {"InstanceIds": [iid]}
-    yield "ec2", "describe_instance_status", {"InstanceIds": [iid], "IncludeAllInstances": True}
-    for attribute in _ATTRIBUTES:
-        yield "ec2", "describe_instance_attribute", {"InstanceId": iid, "Attribute": attribute}
-    volumes = [v.id for v in instance.volumes]
-    if volumes:
-        yield "ec2", "describe_volumes", {"VolumeIds": volumes}
-        yield (
-            "ec2",
-            "describe_snapshots",
-            {"OwnerIds": ["self"], "Filters": [{"Name": "volume-id", "Values": volumes}]},
-        )
-    yield "ec2", "describe_network_interfaces", _filter("attachment.instance-id", iid)
-    groups = sorted({*instance.groups, *(g for i in instance.interfaces for g in i.groups)})
-    if groups:
-        yield "ec2", "describe_security_groups", {"GroupIds": groups}
-        yield "ec2", "describe_security_group_rules", _filter("group-id", *groups)
-    subnets = sorted({i.subnet for i in instance.interfaces if i.subnet})
-    if subnets:
-        yield "ec2", "describe_subnets", {"SubnetIds": subnets}
-        yield "ec2", "describe_network_acls", _filter("association.subnet-id", *subnets)
-    if instance.vpc:
-        yield "ec2", "describe_vpcs", {"VpcIds": [instance.vpc]}
-        yield "ec2", "describe_route_tables", _filter("vpc-id", instance.vpc)
-        yield "ec2", "describe_vpc_endpoints", _filter("vpc-id", instance.vpc)
-    yield "ec2", "describe_addresses", _filter("instance-id", iid)
-    watched = [r for r in (instance.vpc, *subnets, *(i.id for i in instance.interfaces)) if r]
-    yield "ec2", "describe_flow_logs", {"Filters": [{"Name": "resource-id", "Values": watched}]}
-    yield "ec2", "describe_images", {"ImageIds": [instance.image]}
-    yield "ec2", "describe_instance_types", {"InstanceTypes": [instance.type]}
-    yield "ec2", "describe_iam_instance_profile_associations", _filter("instance-id", iid)
-    yield "ec2", "describe_tags", _filter("resource-id", iid, *volumes)
-    template = instance.tags.get("aws:ec2launchtemplate:id")
-    if template:
-        yield "ec2", "describe_launch_template_versions", {"LaunchTemplateId": template}
-    yield "autoscaling", "describe_auto_scaling_instances", {"InstanceIds": [iid]}
-    yield "elb", "describe_load_balancers", {}
-    yield "ssm", "describe_instance_information", {"Filters": [{"Key": "InstanceIds", "Values": [iid]}]}
-    yield "ssm", "list_command_invocations", {"InstanceId": iid}
-
-
-def _filter(name: str, *values: str) -> dict[str, Any]:
-    return {"Filters": [{"Name": name, "Values": list(values)}]}
-
-
-def _chains(asker: Asker, instance: Instance) -> list[Callable[[], None]]:
-    """Questions whose parameters come from other answers, each chain on its own."""
-
-    def fleet() -> None:
-        group = instance.scaling_group
-        if group:
-            asker.ask("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[group])
-            asker.ask("autoscaling", "describe_scaling_activities", AutoScalingGroupName=group)
-
-    def balancers() -> None:
-        target_groups = asker.ask("elbv2", "describe_target_groups")["TargetGroups"] or []
-        for group in target_groups:
-            if group.get("VpcId") in {None, instance.vpc}:
-                asker.ask("elbv2", "describe_target_health", TargetGroupArn=group["TargetGroupArn"])
-
-    def identity() -> None:
-        if not instance.profile:
-            return
-        profile = asker.ask(
-            "iam", "get_instance_profile", InstanceProfileName=arn_parts(instance.profile).name
-        )
-        for role in (profile["InstanceProfile"] or {}).get("Roles", ()):
-            _role(asker, role["RoleName"])
-
-    return [fleet, balancers, identity]
-
-
-def _role(asker: Asker, name: str) -> None:
-    asker.ask("iam", "get_role", RoleName=name)
-    for policy in asker.ask("iam", "list_role_policies", RoleName=name)["PolicyNames"] or []:
-        asker.ask("iam", "get_role_policy", RoleName=name, PolicyName=policy)
-    for attached in asker.ask("iam", "list_attached_role_policies", RoleName=name)["AttachedPolicies"] or []:
-        arn = attached["PolicyArn"]
-        for version in asker.ask("iam", "list_policy_versions", PolicyArn=arn)["Versions"] or []:
-            asker.ask("iam", "get_policy_version", PolicyArn=arn, VersionId=version["VersionId"])
-    asker.ask("iam", "list_role_tags", RoleName=name)
-    asker.ask("iam", "list_instance_profiles_for_role", RoleName=name)
-
-
 def _act(running: Running, instance: Instance) -> Outcome:
     held = {i.name: i for i in running.case.evidence.items(step=running.step_id)}
     if (
@@ -142,13 +52,17 @@ def _act(running: Running, instance: Instance) -> Outcome:
             result={"items": len(held), "item": held["instance.json"].id}, missing=_earlier_gaps(running)
         )
     asker = Asker(case=running.case, stop=lambda: running.stopped)
-    asks = [lambda q=q: asker.ask(q[0], q[1], **q[2]) for q in questions(instance)]  # type: ignore[misc]
-    side_by_side(lambda work: work(), [*_chains(asker, instance), *asks])
+    asks = [
+        partial(asker.ask, service, operation, **params) for service, operation, params in questions(instance)
+    ]
+    todo: list[Callable[[], object]] = [*chains(asker, instance), *asks]
+    side_by_side(_call, todo)
     answers = [a for a in asker.answers if a.ok]
     missing = tuple(_gap(a) for a in asker.answers if not a.ok and a.code not in _NONE_HERE)
     running.progress(f"{len(answers)} answers, {len(missing)} refusals")
     batch = [*_raw(running, answers), *_user_data(running, answers, instance)]
-    view = tidy(instance, answers) | {"missing": list(missing)}
+    absent = [_gap(a) for a in asker.answers if a.code in _NONE_HERE]
+    view = tidy(instance, answers) | {"missing": list(missing), "absent": absent}
     text = (json.dumps(plain(view), indent=1, sort_keys=True) + "\n").encode("ascii")
     batch.append(
         _staged(running, text, kind="instance", name="instance.json", notes={"answers": len(answers)})
@@ -159,6 +73,10 @@ def _act(running: Running, instance: Instance) -> Outcome:
         missing=missing,
         request_ids=tuple(i for a in answers for i in a.request_ids),
     )
+
+
+def _call(work: Callable[[], object]) -> None:
+    work()
 
 
 def _earlier_gaps(running: Running) -> tuple[str, ...]:
@@ -191,8 +109,10 @@ def _raw(running: Running, answers: list[Answer]) -> Iterator[Staged]:
         counts[name] = counts.get(name, 0) + 1
         if counts[name] > 1:
             name = f"{name}.{counts[name]}"
-        notes = {"service": answer.service, "operation": answer.operation, "params": answer.params, "region": answer.region,
-                 "asked_at": answer.asked_at, "pages": len(answer.pages), "request_ids": answer.request_ids}  # fmt: skip
+        notes = {
+            "service": answer.service, "operation": answer.operation, "params": answer.params, "region": answer.region,
+            "asked_at": answer.asked_at, "pages": len(answer.pages), "request_ids": answer.request_ids,
+        }  # fmt: skip
         yield _staged(running, answer.to_json(), kind=KIND, name=f"{name}.json", notes=notes)
 
 
@@ -245,13 +165,14 @@ def tidy(instance: Instance, answers: list[Answer]) -> dict[str, Any]:
     def each(operation: str, key: str) -> list[Any]:
         return [a[key] for a in answers if a.operation == operation and a[key] is not None]
 
+    mine = {instance.id, *instance.addresses}
     health = [
-        {"target_group": a.params["TargetGroupArn"], "state": d.get("TargetHealth", {}).get("State"), "port": d["Target"].get("Port")}
+        {"target_group": a.params["TargetGroupArn"], "state": d.get("TargetHealth", {}).get("State")}
         for a in answers
         if a.operation == "describe_target_health"
         for d in a["TargetHealthDescriptions"] or ()
-        if d.get("Target", {}).get("Id") in {instance.id, *instance.addresses}
-    ]  # fmt: skip
+        if d.get("Target", {}).get("Id") in mine
+    ]
     classic = [
         b["LoadBalancerName"]
         for b in first("describe_load_balancers", "LoadBalancerDescriptions") or ()

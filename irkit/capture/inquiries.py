@@ -1,0 +1,124 @@
+"""What to ask AWS about an instance: the questions of the metadata capture, those that stand alone and those in chains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from irkit.aws import arn_parts
+from irkit.capture.asking import Asker
+from irkit.capture.instance import Instance
+
+Question = tuple[str, str, Mapping[str, Any]]
+_ATTRIBUTES = (
+    "userData", "disableApiTermination", "disableApiStop", "instanceInitiatedShutdownBehavior", "blockDeviceMapping",
+    "sourceDestCheck", "groupSet", "enclaveOptions", "ebsOptimized", "kernel", "ramdisk",
+)  # fmt: skip
+
+
+def questions(instance: Instance) -> Iterator[Question]:
+    """What to ask about the instance that needs no other answer first."""
+    iid = instance.id
+    yield "ec2", "describe_instances", {"InstanceIds": [iid]}
+    yield "ec2", "describe_instance_status", {"InstanceIds": [iid], "IncludeAllInstances": True}
+    for attribute in _ATTRIBUTES:
+        yield "ec2", "describe_instance_attribute", {"InstanceId": iid, "Attribute": attribute}
+    volumes = [v.id for v in instance.volumes]
+    if volumes:
+        yield "ec2", "describe_volumes", {"VolumeIds": volumes}
+        yield (
+            "ec2",
+            "describe_snapshots",
+            {"OwnerIds": ["self"], "Filters": [{"Name": "volume-id", "Values": volumes}]},
+        )
+    yield "ec2", "describe_network_interfaces", _filter("attachment.instance-id", iid)
+    groups = sorted({*instance.groups, *(g for i in instance.interfaces for g in i.groups)})
+    if groups:
+        yield "ec2", "describe_security_groups", {"GroupIds": groups}
+        yield "ec2", "describe_security_group_rules", _filter("group-id", *groups)
+    subnets = sorted({i.subnet for i in instance.interfaces if i.subnet})
+    if subnets:
+        yield "ec2", "describe_subnets", {"SubnetIds": subnets}
+        yield "ec2", "describe_network_acls", _filter("association.subnet-id", *subnets)
+    if instance.vpc:
+        yield "ec2", "describe_vpcs", {"VpcIds": [instance.vpc]}
+        yield "ec2", "describe_route_tables", _filter("vpc-id", instance.vpc)
+        yield "ec2", "describe_vpc_endpoints", _filter("vpc-id", instance.vpc)
+    yield "ec2", "describe_addresses", _filter("instance-id", iid)
+    watched = [r for r in (instance.vpc, *subnets, *(i.id for i in instance.interfaces)) if r]
+    yield "ec2", "describe_flow_logs", {"Filters": [{"Name": "resource-id", "Values": watched}]}
+    yield "ec2", "describe_images", {"ImageIds": [instance.image]}
+    yield "ec2", "describe_instance_types", {"InstanceTypes": [instance.type]}
+    yield "ec2", "describe_iam_instance_profile_associations", _filter("instance-id", iid)
+    yield "ec2", "describe_tags", _filter("resource-id", iid, *volumes)
+    template = instance.tags.get("aws:ec2launchtemplate:id")
+    if template:
+        yield "ec2", "describe_launch_template_versions", {"LaunchTemplateId": template}
+    yield "autoscaling", "describe_auto_scaling_instances", {"InstanceIds": [iid]}
+    yield "elb", "describe_load_balancers", {}
+    yield "ssm", "describe_instance_information", {"Filters": [{"Key": "InstanceIds", "Values": [iid]}]}
+    yield "ssm", "list_command_invocations", {"InstanceId": iid}
+
+
+def _filter(name: str, *values: str) -> dict[str, Any]:
+    return {"Filters": [{"Name": name, "Values": list(values)}]}
+
+
+def chains(asker: Asker, instance: Instance) -> list[Callable[[], None]]:
+    """Questions whose parameters come from other answers, each chain on its own."""
+
+    def fleet() -> None:
+        group = instance.scaling_group
+        if group:
+            asker.ask("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[group])
+            asker.ask("autoscaling", "describe_scaling_activities", AutoScalingGroupName=group)
+
+    def balancers() -> None:
+        target_groups = asker.ask("elbv2", "describe_target_groups")["TargetGroups"] or []
+        for group in target_groups:
+            if group.get("VpcId") in {None, instance.vpc}:
+                asker.ask("elbv2", "describe_target_health", TargetGroupArn=group["TargetGroupArn"])
+
+    def identity() -> None:
+        if not instance.profile:
+            return
+        profile = asker.ask(
+            "iam", "get_instance_profile", InstanceProfileName=arn_parts(instance.profile).name
+        )
+        for role in (profile["InstanceProfile"] or {}).get("Roles", ()):
+            _role(asker, role["RoleName"])
+
+    def detectors() -> None:
+        about = {"Criterion": {"resource.instanceDetails.instanceId": {"Equals": [instance.id]}}}
+        for detector in asker.ask("guardduty", "list_detectors")["DetectorIds"] or []:
+            found = (
+                asker.ask("guardduty", "list_findings", DetectorId=detector, FindingCriteria=about)[
+                    "FindingIds"
+                ]
+                or []
+            )
+            for n in range(0, len(found), 50):
+                asker.ask("guardduty", "get_findings", DetectorId=detector, FindingIds=found[n : n + 50])
+
+    def history() -> None:
+        if asker.ask("config", "describe_configuration_recorders")["ConfigurationRecorders"]:
+            asker.ask(
+                "config",
+                "get_resource_config_history",
+                resourceType="AWS::EC2::Instance",
+                resourceId=instance.id,
+            )
+
+    return [fleet, balancers, identity, detectors, history]
+
+
+def _role(asker: Asker, name: str) -> None:
+    asker.ask("iam", "get_role", RoleName=name)
+    for policy in asker.ask("iam", "list_role_policies", RoleName=name)["PolicyNames"] or []:
+        asker.ask("iam", "get_role_policy", RoleName=name, PolicyName=policy)
+    for attached in asker.ask("iam", "list_attached_role_policies", RoleName=name)["AttachedPolicies"] or []:
+        arn = attached["PolicyArn"]
+        for version in asker.ask("iam", "list_policy_versions", PolicyArn=arn)["Versions"] or []:
+            asker.ask("iam", "get_policy_version", PolicyArn=arn, VersionId=version["VersionId"])
+    asker.ask("iam", "list_role_tags", RoleName=name)
+    asker.ask("iam", "list_instance_profiles_for_role", RoleName=name)
