@@ -79,6 +79,9 @@ def _guarded(original: Callable[..., Answer]) -> Callable[..., Answer]:
             refusal = _refusal(here, service, operation, self, caller)
             if refusal is None:
                 status, headers, body = original(self)
+                lost = here.faults.strike(service, operation, self, after=True)
+                if lost is not None:
+                    status, headers, body = _refused(self, lost)
             else:
                 status, headers, body = _refused(self, refusal)
         except NotImplementedError as gap:
@@ -111,6 +114,8 @@ def _guarded_s3(original: Callable[..., Answer]) -> Callable[..., Answer]:
         refusal = _refusal(here, "s3", operation, self, caller, parsed)
         try:
             answer = original(self, request, full_url, headers) if refusal is None else _refused_s3(refusal)
+            lost = here.faults.strike("s3", operation, self, after=True) if refusal is None else None
+            answer = answer if lost is None else _refused_s3(lost)
         except NotImplementedError as gap:
             answer = _refused_s3(not_simulated("s3", operation, str(gap)))
         except Refusal as late:

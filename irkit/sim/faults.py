@@ -33,6 +33,7 @@ class Fault:
     message: str
     left: int
     when: Callable[[Any], bool] | None = None
+    after: bool = False
 
 
 class Faults:
@@ -52,11 +53,13 @@ class Faults:
         times: int = 1,
         message: str = "injected by the simulator",
         when: Callable[[Any], bool] | None = None,
+        after: bool = False,
     ) -> Fault:
         """Answer the next `times` matching calls with `code`.
 
         `service` is boto3's name; `operation` is AWS's (`CreateSnapshots`) and may be a glob. `when` sees moto's
-        response object (`.headers`, `._get_param(name)`) and says whether this call is meant.
+        response object (`.headers`, `._get_param(name)`) and says whether this call is meant. With `after` the call
+        takes effect first and only its answer is lost, as when a connection breaks at the wrong moment.
         """
         fault = Fault(
             service=service,
@@ -66,6 +69,7 @@ class Faults:
             message=message,
             left=times,
             when=when,
+            after=after,
         )
         with self._lock:
             self._planned.append(fault)
@@ -81,11 +85,15 @@ class Faults:
         with self._lock:
             return [fault for fault in self._planned if fault.left > 0]
 
-    def strike(self, service: str, operation: str, response: Any) -> Refusal | None:
-        """The refusal for this call, if one is planned; uses it up."""
+    def strike(self, service: str, operation: str, response: Any, *, after: bool = False) -> Refusal | None:
+        """The refusal for this call, if one is planned for this side of it; uses it up."""
         with self._lock:
             for fault in self._planned:
-                if fault.left <= 0 or not fnmatch.fnmatchcase(service, fault.service):
+                if (
+                    fault.left <= 0
+                    or fault.after is not after
+                    or not fnmatch.fnmatchcase(service, fault.service)
+                ):
                     continue
                 if not fnmatch.fnmatchcase(operation, fault.operation):
                     continue

@@ -193,6 +193,7 @@ _OPERATIONS = {
         ListFindings GetFindings StartMalwareScan CreateSampleFindings
     """,
     ("securityhub", "L1"): "GetFindings BatchImportFindings",
+    ("config", "L1"): "DescribeConfigurationRecorders",
     ("config", "L0"): "GetResourceConfigHistory",
     ("lambda", "L1"): "ListFunctions GetFunction",
     ("rds", "L1"): "DescribeDBInstances DescribeDBSnapshots",

@@ -171,6 +171,14 @@ class Hosts:
         """Turn the SSM agent of one host on or off."""
         self._hosts[instance_id].agent = online
 
+    def power(self, instance_id: str, *, on: bool) -> None:
+        """Switch one instance's host off or on; what ran in memory is gone after that, the files stay."""
+        host = self._hosts.get(instance_id)
+        if host is not None and on:
+            host.start(port=self.port)
+        elif host is not None:
+            host.stop()
+
     def stop_all(self) -> None:
         """Take all hosts down."""
         with self._lock:

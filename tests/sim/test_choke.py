@@ -69,6 +69,14 @@ def test_a_fault_may_look_at_the_call_first(sim: Simulator) -> None:
         iam.create_user(UserName="eve")
 
 
+def test_an_answer_can_be_lost_after_the_call_took_effect(sim: Simulator) -> None:
+    sim.faults.inject("iam", "CreateUser", "ServiceUnavailable", status=501, after=True)
+    iam = sim.session().client("iam")
+    with pytest.raises(ClientError, match="ServiceUnavailable"):
+        iam.create_user(UserName="made-anyway")
+    assert iam.get_user(UserName="made-anyway")["User"]["UserName"] == "made-anyway"
+
+
 def test_a_disabled_region_answers_like_one(sim: Simulator) -> None:
     with pytest.raises(ClientError, match="AuthFailure"):
         sim.session().client("ec2", region_name="ap-east-1").describe_instances()

@@ -82,6 +82,43 @@ def test_it_outlives_a_parent_that_is_killed_and_goes_down_when_told(tmp_path: P
     assert daemon.down(tmp_path) is False
 
 
+_HOST = """
+import sys, time
+from pathlib import Path
+from irkit.sim.host import Hosts
+root = Path(sys.argv[1])
+start = "cp /usr/bin/sleep /tmp/orphan-check; /tmp/orphan-check 600 &"
+host = Hosts().add("i-1", root=root, hostname="web-1", init=[start])
+print(host.trouble or "running", flush=True)
+time.sleep(60)
+"""
+
+
+def test_hosts_die_with_the_process_that_keeps_them_however_it_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _HOST, str(tmp_path)]
+
+    def alive() -> bool:
+        marker = b"/tmp/orphan-check\x00600"
+        return any(marker in _command_line(entry) for entry in Path("/proc").glob("[0-9]*/cmdline"))
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as keeper:
+        assert keeper.stdout is not None
+        said = keeper.stdout.readline().strip()
+        if said != b"running":
+            keeper.kill()
+            pytest.skip(said.decode())
+        eventually(alive)
+        os.kill(keeper.pid, signal.SIGKILL)
+    eventually(lambda: not alive())
+
+
+def _command_line(entry: Path) -> bytes:
+    try:
+        return entry.read_bytes()
+    except OSError:
+        return b""
+
+
 def test_a_scenario_that_does_not_exist_is_told_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(IrkitError, match="no-such-scenario"):
         daemon.up(tmp_path, scenario="no-such-scenario")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import importlib
+from pathlib import Path
 
 import botocore.session
 import pytest
@@ -10,6 +12,7 @@ from moto.core.responses import BaseResponse
 
 from irkit.sim import Simulator, fidelity
 
+IRKIT = Path(fidelity.__file__).parents[1]
 _MODULES = {"lambda": "awslambda"}
 SERVICES = sorted({row.service for row in fidelity.TABLE})
 
@@ -68,6 +71,31 @@ def test_operations_of_level_zero_are_refused(
         return
     with pytest.raises(ClientError, match="NotSimulated"):
         getattr(sim.session().client(service), xform_name(operation))(**parameters)
+
+
+def _operations_named_in(source: Path) -> set[str]:
+    """Method names and strings in a module that are the name of some AWS operation."""
+    named = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Attribute):
+            named.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            named.add(node.value)
+    return named
+
+
+def test_every_aws_operation_that_irkits_source_names_is_in_the_table() -> None:
+    session = botocore.session.get_session()
+    operations = {xform_name(name) for s in SERVICES for name in session.get_service_model(s).operation_names}
+    unmistakable = {name for name in operations if "_" in name}
+    listed = {xform_name(row.operation) for row in fidelity.TABLE}
+    missing = {
+        f"{source.relative_to(IRKIT)}: {name}"
+        for source in IRKIT.rglob("*.py")
+        if "sim" not in source.relative_to(IRKIT).parts
+        for name in (_operations_named_in(source) & unmistakable) - listed
+    }
+    assert missing == set()
 
 
 def test_calls_outside_the_table_are_named(sim: Simulator) -> None:

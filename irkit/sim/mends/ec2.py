@@ -54,6 +54,22 @@ def run_instances(original: Any, self: Any) -> ActionResult:
     return result
 
 
+def _powering(name: str, *states: bool) -> None:
+    @mends(EC2Response, name)
+    def power(original: Any, self: Any) -> ActionResult:
+        answer: ActionResult = original(self)
+        for instance_id in self._get_param("InstanceIds") or []:
+            for on in states:
+                world.current().hosts.power(instance_id, on=on)
+        return answer
+
+
+_powering("stop_instances", False)
+_powering("terminate_instances", False)
+_powering("start_instances", True)
+_powering("reboot_instances", False, True)
+
+
 @mends(EC2Response, "modify_instance_attribute")
 def modify_instance_attribute(original: Any, self: Any) -> Any:
     """Change one attribute of an instance."""
