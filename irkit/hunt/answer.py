@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -36,10 +35,9 @@ class Answer:
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows as plain Python values: None where there is none, times as text in UTC."""
-        return [
-            {str(name): _plain(value) for name, value in row.items()}
-            for row in self.frame.to_dict(orient="records")
-        ]
+        names = [column.name for column in self.question.columns]
+        columns = [_plain_column(self.frame[name]) for name in names]
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def values(self, column: str) -> tuple[str, ...]:
         """The distinct values of `column` as text, in order of appearance, without the missing ones."""
@@ -71,12 +69,8 @@ class Answer:
         more = len(self.frame) - rows
         note = f"{more:,} more rows. " if more > 0 else ""
         names = [column.name for column in self.question.columns]
-        shown = (_cells(row.values()) for row in self.frame.head(rows).to_dict(orient="records"))
+        shown = zip(*(_plain_column(self.frame[name].head(rows)) for name in names), strict=True)
         return table(names, shown, caption=self.summary(), note=f"{note}Asked of {self.coverage}.")
-
-
-def _cells(values: Iterable[object]) -> list[object]:
-    return [_plain(value) for value in values]
 
 
 def _given(params: Mapping[str, object]) -> str:
@@ -84,20 +78,16 @@ def _given(params: Mapping[str, object]) -> str:
     return " (" + ", ".join(f"{name}={_plain(value)}" for name, value in given.items()) + ")" if given else ""
 
 
-def _plain(value: object) -> Any:
-    """`value` as JSON knows it; pandas' missing values are None."""
-    import pandas as pd
+def _plain_column(column: pd.Series[Any]) -> list[Any]:
+    """The values of a column as JSON knows them; pandas' missing values are None."""
+    missing = column.isna().tolist()
+    if column.dtype.kind == "M":
+        column = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [None if gone else value for value, gone in zip(column.tolist(), missing, strict=True)]
 
-    if isinstance(value, tuple | list):
-        return [_plain(member) for member in value]
-    if value is None or (not isinstance(value, str | dict) and pd.isna(value)):  # type: ignore[call-overload]
-        return None
-    if isinstance(value, datetime):
-        return iso(value)
-    if hasattr(value, "item"):
-        value = value.item()
-    try:
-        json.dumps(value)
-    except TypeError:
-        return str(value)
-    return value
+
+def _plain(value: object) -> Any:
+    """A parameter's value as JSON knows it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return iso(value) if isinstance(value, datetime) else value

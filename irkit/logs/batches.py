@@ -7,6 +7,7 @@ A part becomes visible by a rename after it is whole; the ledger's line makes th
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import threading
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from irkit.durable import sync_folder
 from irkit.logs import cloudtrail, flow
 from irkit.logs.ledger import Batch, Taken
 from irkit.tables import file_pattern, quoted
@@ -108,8 +110,13 @@ class BatchWriter:
         parts: list[str] = []
         for number, written in enumerate(sorted(staging.glob("day=*/*.parquet"))):
             part = f"{table}/{written.parent.name}/part-{batch}-{number}.parquet"
-            (self._into / part).parent.mkdir(parents=True, exist_ok=True)
-            written.replace(self._into / part)
+            place = self._into / part
+            place.parent.mkdir(parents=True, exist_ok=True)
+            # The ledger will say that the part is there; it must be, even after a power cut.
+            with written.open("rb") as file:
+                os.fsync(file.fileno())
+            written.replace(place)
+            sync_folder(place.parent)
             parts.append(part)
         return parts
 

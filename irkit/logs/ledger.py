@@ -78,7 +78,7 @@ class Ledger:
             self.hashes.add(file.sha256)
 
     def load(self) -> None:
-        """Read what is recorded; a torn last line is cut off."""
+        """Read what is recorded and still there; a torn last line is cut off."""
         path = self.folder / _NAME
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1
@@ -86,7 +86,10 @@ class Ledger:
             os.ftruncate(self._fd, whole)
         for line in content[:whole].splitlines():
             found = json.loads(line)
-            self._learn(Batch(**{**found, "files": [Taken(**file) for file in found["files"]]}))
+            batch = Batch(**{**found, "files": [Taken(**file) for file in found["files"]]})
+            # Where a part was removed, what the batch held is taken again from its files.
+            if all((self.folder / part).is_file() for part in batch.parts):
+                self._learn(batch)
 
     def sweep(self) -> None:
         """Remove Parquet parts that no batch names."""

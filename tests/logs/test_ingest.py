@@ -259,6 +259,15 @@ def test_what_a_killed_run_left_behind_is_cleared_away(raw: Path, into: Path) ->
         assert tables.rows("select count(*) from flow") == [(1,)]
 
 
+def test_tables_that_were_removed_are_made_again(raw: Path, into: Path) -> None:
+    write_trail(raw / "a.json", [record(), record("sts:GetCallerIdentity", 24 * 60)])
+    ingest(raw, into)
+    next(into.glob("cloudtrail/day=2026-11-21/*.parquet")).unlink()
+    ingest(raw, into)
+    with Tables.open(into) as tables:
+        assert tables.rows("select count(*), count(distinct event_id) from cloudtrail") == [(2, 2)]
+
+
 def test_two_ingests_do_not_write_to_one_folder(into: Path) -> None:
     with opened(into), pytest.raises(Refused, match="another ingest"):
         ingest([], into)

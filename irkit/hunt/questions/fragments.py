@@ -14,8 +14,12 @@ DENIED = (
     " 'Client.OperationNotPermitted'), false)"
 )
 
-# Calls that AWS makes for an account have a service's name, or words, where the address would be.
-FROM_ADDRESS = "source_ip not like '%.amazonaws.com' and source_ip not in ('AWS Internal', 'Internal')"
+# Calls that AWS makes for an account have a service's name, or words, where the address would be; a loopback address
+# is no place in a network, only a simulated AWS writes it.
+FROM_ADDRESS = (
+    "source_ip not like '%.amazonaws.com' and source_ip not in ('AWS Internal', 'Internal')"
+    " and source_ip not like '127.%'"
+)
 
 EVENT_COLUMNS: tuple[Column, ...] = columns(
     "event_time:TIMESTAMP event_source event_name aws_region principal ui_arn access_key_id source_ip user_agent"
