@@ -17,8 +17,9 @@ def subject(case: Case, instance_id: str) -> Subject:
     """The instance as its captured metadata has it: account, all addresses, role. Raises `NotFound` without it."""
     from irkit.hunt import Subject
 
-    raw = _latest(case, "instance.json", about=instance_id)
-    if raw is None:
+    kept = _latest(case, "instance.json", about=instance_id)
+    raw = (kept or {}).get("instance")
+    if not isinstance(raw, dict):
         raise NotFound(
             f"case {case.id} holds no metadata of {instance_id}",
             hint="run the notebook capture/instance first",
