@@ -43,12 +43,14 @@ def _steps(book: Casebook) -> Iterator[Gap]:
     topic = "capture and containment"
     for step in book.steps:
         name = f"{step.title} ({step.target})"
-        if step.standing in {"failed", "skipped"}:
-            yield Gap(topic=topic, text=f"{name}: {step.standing}{f': {step.why}' if step.why else ''}")
+        if step.standing == "skipped":
+            yield Gap(topic="skipped steps, and why", text=f"{name}: {step.why or 'no reason is recorded'}")
+        elif step.standing == "failed":
+            yield Gap(topic=topic, text=f"{name}: failed: {step.why}")
         elif step.standing == "interrupted":
             yield Gap(
                 topic=topic,
-                text=f"{name}: interrupted; it may have taken effect. `irkit case resume` settles it",
+                text=f"{name}: interrupted; it may have taken effect. “irkit case resume” settles it",
             )
         elif not step.notebook:
             yield from (Gap(topic=topic, text=f"{name}: {lack}") for lack in step.missing)
@@ -109,6 +111,11 @@ def _analysis(book: Casebook) -> Iterator[Gap]:
         if told.total > len(told.rows):
             text = f"“{told.title}” has {told.total:,} rows; {len(told.rows):,} were kept for the report"
             yield Gap(topic="analysis", text=text)
+    verdicts = (book.artifacts.proof or {}).get("verdicts")
+    for verdict in verdicts if isinstance(verdicts, list) else ():
+        if isinstance(verdict, dict) and verdict.get("finding") != "proved":
+            said = ": ".join(str(verdict.get(name, "")) for name in ("target", "finding", "why"))
+            yield Gap(topic="capture and containment", text=f"{verdict.get('control')} on {said}")
     if book.artifacts.proof is None and any(step.changes and not step.notebook for step in book.steps):
         yield Gap(topic="capture and containment", text="containment was not proved by reading it back")
 
@@ -123,12 +130,18 @@ def _preflight(book: Casebook) -> Iterator[Gap]:
 def _standing(book: Casebook) -> Iterator[Gap]:
     topic = "limits of the method"
     if book.facts.simulated:
-        text = f"the account is simulated ({book.facts.simulated}): times, throughput and AWS's own checks are not those of AWS"
+        text = f"The account is simulated ({book.facts.simulated}): times and AWS's own checks are not those of AWS"
         yield Gap(topic=topic, text=text)
-    yield Gap(topic=topic, text="CloudTrail delivers minutes late and may lack what a service does not log; "
-                                "what other accounts did with shared data is not visible from this one")  # fmt: skip
-    yield Gap(topic=topic, text="the journal's chain proves order to whoever trusts its head; keep the head below "
-                                "somewhere else to notice entries cut off its end")  # fmt: skip
+    yield Gap(
+        topic=topic,
+        text="CloudTrail delivers minutes late and may lack what a service does not log; "
+        "what other accounts did with shared data is not visible from this one",
+    )
+    yield Gap(
+        topic=topic,
+        text="The journal's chain proves order to whoever trusts its head; keep the head below "
+        "somewhere else to notice entries cut off its end",
+    )
 
 
 def _why(notes: Any) -> str:

@@ -34,10 +34,10 @@ def incident_of(findings: Iterable[Finding]) -> Incident:
     times = [m for f in sure for m in (f.first_seen, f.last_seen) if m]
     times += [m for kind in _TIMES for text in facts(sure, kind) if (m := moment_or_none(text))]
     return Incident(
-        keys=facts(sure, "access_key"),
-        addresses=facts(sure, "address"),
-        principals=(*facts(sure, "principal"), *facts(sure, "session")),
-        pools=facts(sure, "pool"),
+        keys=_sought(sure, "access_key"),
+        addresses=_sought(sure, "address"),
+        principals=_sought(sure, "principal", "session"),
+        pools=_sought(sure, "pool"),
         first=min(times, default=None),
         last=max(times, default=None),
     )
@@ -47,6 +47,11 @@ def facts(findings: Iterable[Finding], *kinds: str) -> tuple[str, ...]:
     """The distinct values of the facts of these kinds, in order of appearance."""
     values = (v for finding in findings for kind in kinds for v in finding.facts.get(kind, ()))
     return tuple(dict.fromkeys(values))
+
+
+def _sought(findings: Iterable[Finding], *kinds: str) -> tuple[str, ...]:
+    """Values to look for in tables: DuckDB and Arrow take no lone surrogates, and no log holds one."""
+    return tuple(value.encode("utf-8", "replace").decode() for value in facts(findings, *kinds))
 
 
 def moment_or_none(value: object) -> datetime | None:

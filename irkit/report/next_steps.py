@@ -45,7 +45,7 @@ def suggestions(book: Casebook) -> list[str]:
         )
     if any(step.undo and step.standing in {"done", "done in part"} for step in book.steps):
         said.append(
-            "Keep containment until the cause is removed; `irkit case undo` then puts back what was there."
+            "Keep containment until the cause is removed; “irkit case undo” then puts back what was there."
         )
     if book.findings:
         said.append("Review the account for what logs cannot show, and restore from before the first sign.")

@@ -41,6 +41,7 @@ from irkit.tables import iso
 _MOST_ROWS = 200  # of an answer; the artifact holds the rest
 _LISTED = 6  # items of a kind that are listed openly; more are folded
 _LONGEST = 500
+_UNBOUND = {"1900-01-01T00:00:00Z": "no limit", "9999-01-01T00:00:00Z": "no limit", "[]": "all", "": "all"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +69,19 @@ def rendered(book: Casebook, pictures: Sequence[Picture], lacking: list[str], *,
     """The report as HTML. The same casebook and figures give the same text, but for the line that says when."""
     annexes = [_annex(told) for told in book.artifacts.answers]
     known = _anchors(book, annexes)
-    return _environment().get_template("report.html.j2").render(
+    template = _environment().get_template("report.html.j2")
+    findings = [
+        (f, [(t, *technique(t)) for t in f.attack], [_link(b, known) for b in f.basis]) for f in book.findings
+    ]
+    return template.render(
         book=book,
         facts=book.facts,
         pictures={picture.name: picture for picture in pictures},
         replies=replies(book),
         metrics=metrics(book),
         severities=_severities(book),
-        findings=[(f, [(t, *technique(t)) for t in f.attack], [_link(b, known) for b in f.basis]) for f in book.findings],
+        numbers={f.id: f"F{number}" for number, f in enumerate(book.findings, 1)},
+        findings=findings,
         events=[(event, [_link(basis, known) for basis in event.basis]) for event in timeline_of(book)],
         changes=[step for step in book.steps if step.changes and not step.notebook],
         readings=[step for step in book.steps if not step.changes and not step.notebook],
@@ -166,7 +172,9 @@ def _annex(told: Told) -> Annex:
         told=told,
         doc=doc,
         sql=sql,
-        params=tuple((str(name), _cell(value)) for name, value in told.params.items()),
+        params=tuple(
+            (str(name), _UNBOUND.get(_cell(value), _cell(value))) for name, value in told.params.items()
+        ),
         rows=tuple(tuple(_cell(row.get(name)) for name in told.columns) for row in told.rows[:_MOST_ROWS]),
         more=told.total - min(_MOST_ROWS, len(told.rows)),
     )

@@ -80,7 +80,8 @@ def _record(step: str, told: list[Entry]) -> StepRecord:
         ended=moment(last.at),
         actor=last.actor,
         changes=bool(body.get("changes", False)),
-        why=str(last.body.get("why") or ""),
+        # A failure's reason begins with what was being done, which the title says already.
+        why=str(last.body.get("why") or "").removeprefix(f"{body.get('title')}: "),
         undo=_undo(body.get("undo")),
         missing=missing,
         result=_mapping(last.body.get("result")),

@@ -78,7 +78,7 @@ def calls_of_incident(tables: Tables, incident: Incident) -> pd.DataFrame:
             from cloudtrail where {where}
             group by date_trunc('minute', event_time), {_API}, principal, access_key_id, source_ip
             order by first_seen, api, principal, access_key_id, source_ip""",
-        {**names, **more},
+        {**names, **(more if incident.addresses else {})},
     )
 
 
@@ -103,6 +103,6 @@ def edges_of_incident(tables: Tables, incident: Incident) -> pd.DataFrame:
 
 
 def _placeholders(prefix: str, values: Sequence[str]) -> tuple[str, Mapping[str, object]]:
-    # '' matches nothing: no key and no address is empty. DuckDB takes no lone surrogates, and no log holds one.
-    bound = {f"{prefix}{n}": v.encode("utf-8", "replace").decode() for n, v in enumerate(values or ("",))}
+    # '' matches nothing: no key and no address is empty.
+    bound = {f"{prefix}{n}": value for n, value in enumerate(values or ("",))}
     return ", ".join(f"${name}" for name in bound), bound

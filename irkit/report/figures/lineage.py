@@ -90,8 +90,8 @@ def draw(
         name, ident = graph.labels[key]
         lines = (
             [literal(ident, most=room)]
-            if not name
-            else [literal(name, most=room - 2), literal(ident, most=room)]
+            if name in {"", ident}
+            else [literal(name, most=room - 4), literal(ident, most=room)]
         )
         ax.text(
             x,

@@ -113,7 +113,7 @@ def headline(steps: Sequence[StepRecord]) -> str:
         return "No step was taken"
     there = Counter(step.standing for step in steps)
     low, high = min(step.began for step in steps), max(step.ended for step in steps)
-    seconds = (high - low).total_seconds()
+    seconds = max(1.0, (high - low).total_seconds())
     took = (
         f"{seconds:.0f} s"
         if seconds < 180

@@ -124,7 +124,7 @@ def titled(ax: Axes, title: str, theme: Theme) -> None:
     text, style = literal(title, most=100), {"fontsize": 11.5, "fontweight": "bold", "color": theme.ink}
     figure = ax.get_figure(root=True)
     if figure is not None and figure.get_gid() == _OURS:
-        figure.suptitle(text, x=0.006, ha="left", **style)  # type: ignore[arg-type]
+        figure.suptitle(text, x=0.006, ha="left", **style)
     else:
         ax.set_title(text, loc="left", **style)  # type: ignore[arg-type]
 
