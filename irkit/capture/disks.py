@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from irkit.aws import error_code, translating, wait_until
 from irkit.canonical import plain
 from irkit.capture.instance import Instance
+from irkit.capture.once import once
 from irkit.errors import AwsError, IrkitError, WrongState
 from irkit.escape import for_terminal
 from irkit.journal import Kind
@@ -132,9 +133,17 @@ def _create(running: Running, instance: Instance, label: str, requests: list[str
         ],
         "CopyTagsFromSource": "volume",
     }
+    ec2 = running.case.client("ec2")
+
+    def ask() -> list[Mapping[str, Any]]:
+        answer = ec2.create_snapshots(**asked)
+        requests.append(answer["ResponseMetadata"]["RequestId"])
+        return list(answer.get("Snapshots", ()))
+
     while True:
         try:
-            answer = running.case.client("ec2").create_snapshots(**asked)
+            return once(ec2, "CreateSnapshots", ask, lambda: _tagged(running.case, running.step_id) or None,
+                        stop=lambda: running.stopped)  # fmt: skip
         except ClientError as error:
             code = error_code(error)
             if (
@@ -148,27 +157,8 @@ def _create(running: Running, instance: Instance, label: str, requests: list[str
                 del asked[
                     "CopyTagsFromSource"
                 ]  # the volumes' tags and ours are more than a snapshot may carry
-            elif made := _after_error(running, error):
-                return made
             else:
                 raise
-        except BotoCoreError as error:
-            if made := _after_error(running, error):
-                return made
-            raise
-        else:
-            requests.append(answer["ResponseMetadata"]["RequestId"])
-            return list(answer.get("Snapshots", ()))
-
-
-def _after_error(running: Running, error: Exception) -> list[Mapping[str, Any]]:
-    """The set, when it was made although the answer was an error: a lost connection says nothing about the request."""
-    status = (
-        error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if isinstance(error, ClientError)
-        else 0
-    )
-    return _tagged(running.case, running.step_id) if not 400 <= status < 500 else []
 
 
 def _document(instance: Instance, snapshots: Any, label: str) -> bytes:

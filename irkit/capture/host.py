@@ -17,9 +17,11 @@ from irkit.plan import Outcome, Running, Step
 
 if TYPE_CHECKING:
     from irkit.case import Case
+    from irkit.evidence import Item
 
 VERB = "capture.host"
 SCRIPT = "facts.sh"
+OUTPUT = "host-output"
 DEADLINE = 240.0
 # The script stops beginning new sections after the first, and Systems Manager kills it after the second.
 BUDGET_SECONDS = 60
@@ -62,6 +64,17 @@ def _digest(text: str) -> str:
 
 
 def _act(running: Running, instance: Instance, bucket: str | None) -> Outcome:
+    original = running.kept(OUTPUT, "host-facts.out")  # an earlier run got as far as this
+    if original is None:
+        _reachable(running, instance)
+        runs = _whole(running, instance.id, bucket) if bucket else _in_parts(running, instance.id)
+        if running.stopped:
+            raise IrkitError("stopped before the facts were kept")
+        original = _keep_output(running, runs)
+    return _keep_facts(running, original)
+
+
+def _reachable(running: Running, instance: Instance) -> None:
     if instance.windows:
         raise WrongState(f"{instance.id} runs Windows; irkit reads facts of Linux hosts only",
                          hint="its disks, console and metadata are captured all the same")  # fmt: skip
@@ -69,10 +82,6 @@ def _act(running: Running, instance: Instance, bucket: str | None) -> Outcome:
     if not known.online:
         raise WrongState(f"no command reaches {instance.id}: {known.why}",
                          hint="disks, console and metadata need no agent and are captured all the same")  # fmt: skip
-    runs = _whole(running, instance.id, bucket) if bucket else _in_parts(running, instance.id)
-    if running.stopped:
-        raise IrkitError("stopped before the facts were kept")
-    return _keep(running, runs)
 
 
 def _attaching(running: Running) -> bool:
@@ -122,16 +131,17 @@ def _with(text: str, **settings: str | int) -> str:
     return f"{shebang}\n{lines}{rest}"
 
 
-def _keep(running: Running, runs: list[Ran]) -> Outcome:
+def _keep_output(running: Running, runs: list[Ran]) -> Item:
+    """What the script printed, as it came."""
     raw = b"".join(r.stdout.rstrip(b"\n") + b"\n" for r in runs)
     facts = parse(raw)
     if not facts.host.hostname and not facts.processes:
         said = for_terminal(runs[0].stderr[:300] or runs[0].status)
         raise IrkitError(f"the script printed no facts (exit code {runs[0].exit_code}): {said}",
                          hint="apply the plan again; disks and metadata are not affected")  # fmt: skip
-    missing = [*(r.cut for r in runs if r.cut), *facts.missing]
+    cut = [r.cut for r in runs if r.cut]
     if len(runs) not in {1, len(_GROUPS)}:
-        missing.append(f"only {len(runs)} of {len(_GROUPS)} parts of the script ran in time")
+        cut.append(f"only {len(runs)} of {len(_GROUPS)} parts of the script ran in time")
     notes: dict[str, Any] = {
         "script": SCRIPT,
         "script_sha256": _digest(script()),
@@ -140,15 +150,20 @@ def _keep(running: Running, runs: list[Ran]) -> Outcome:
         "exit_codes": [r.exit_code for r in runs],
         "encoding": "each second line is base64 of gzip of the script's output",
         "stderr": "".join(r.stderr for r in runs)[:4000],
+        "cut": cut,
     }
-    media = "application/json"
-    original = running.keep(raw, kind="host-output", name="host-facts.out", media_type="text/plain", notes=notes,
-                            partial=bool(missing))  # fmt: skip
+    return running.keep(raw, kind=OUTPUT, name="host-facts.out", media_type="text/plain", notes=notes,
+                        partial=bool(cut or facts.missing))  # fmt: skip
+
+
+def _keep_facts(running: Running, original: Item) -> Outcome:
+    facts = parse(running.case.evidence.read(original))
+    missing = [*original.notes.get("cut", ()), *facts.missing]
     shown = json.dumps(facts.to_dict() | {"missing": missing}, indent=1, sort_keys=True).encode("ascii")
-    item = running.keep(shown, kind="host-facts", name="host-facts.json", media_type=media, partial=bool(missing),
-                        notes={"from": original.id, "from_sha256": original.sha256})  # fmt: skip
-    return Outcome(result=_summary(facts) | {"item": item.id, "output": original.id, "commands": notes["commands"]},
-                   missing=tuple(missing))  # fmt: skip
+    item = running.keep(shown, kind="host-facts", name="host-facts.json", media_type="application/json",
+                        partial=bool(missing), notes={"from": original.id, "from_sha256": original.sha256})  # fmt: skip
+    kept = {"item": item.id, "output": original.id, "commands": original.notes.get("commands", ())}
+    return Outcome(result=_summary(facts) | kept, missing=tuple(missing))
 
 
 def _summary(facts: HostFacts) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What to ask AWS about an instance: the questions of the metadata capture, those that stand alone and those in chains."""
+"""What the metadata capture asks AWS about an instance: questions that stand alone, and chains of them."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from irkit.aws import error_code, translating
+from irkit.capture.once import once
 from irkit.errors import AwsError, IrkitError, Refused, WrongState
 from irkit.escape import for_terminal
 from irkit.plan import reason
@@ -131,7 +132,8 @@ def _send(
     if bucket:
         asked |= {"OutputS3BucketName": bucket, "OutputS3KeyPrefix": prefix}
     try:
-        return str(ssm.send_command(**asked)["Command"]["CommandId"])
+        return once(ssm, "SendCommand", lambda: str(ssm.send_command(**asked)["Command"]["CommandId"]),
+                    lambda: _earlier(ssm, instance_id, mark), stop=lambda: False)  # fmt: skip
     except ClientError as error:
         if error_code(error) == "InvalidInstanceId":
             raise WrongState(f"{instance_id} cannot be sent a command (not managed or not running)",

@@ -104,7 +104,9 @@ def target_groups(asker: Asker, instance: Instance) -> tuple[TargetGroup, ...]:
         )
         return [
             TargetGroup(
-                arn=arn, name=str(group.get("TargetGroupName", "")), state=str(h.get("TargetHealth", {}).get("State", ""))
+                arn=arn,
+                name=str(group.get("TargetGroupName", "")),
+                state=str(h.get("TargetHealth", {}).get("State", "")),
             )
             for h in health
             if h.get("Target", {}).get("Id") in names
