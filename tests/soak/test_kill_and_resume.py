@@ -101,6 +101,7 @@ def kill_and_resume(out: Path, *, seed: int, after: float) -> None:
         json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines() if line.startswith("{")
     ]
     steps = [e["body"].get("step") for e in entries if e["kind"] == "done"]
+    assert len(steps) > 10
     assert not twice(step for step in steps if step), "a step was done twice"
 
     with world_of(journal.parent) as session:
@@ -111,6 +112,8 @@ def kill_and_resume(out: Path, *, seed: int, after: float) -> None:
             tags(group) | {"vpc": group["VpcId"]}
             for group in ec2.describe_security_groups()["SecurityGroups"]
         ]
+    assert any("irkit:step" in snapshot for snapshot in snapshots)
+    assert any("irkit:purpose" in group for group in groups)
     assert not twice((s["irkit:step"], s["volume"]) for s in snapshots if "irkit:step" in s), (
         "a disk was copied twice"
     )
