@@ -10,12 +10,16 @@ import hashlib
 import os
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irkit.durable import sync_folder
+from irkit.errors import StorageError
+from irkit.escape import for_terminal
 from irkit.logs import cloudtrail, flow
 from irkit.logs.ledger import Batch, Taken
 from irkit.tables import file_pattern, quoted
@@ -103,10 +107,12 @@ class BatchWriter:
         batch = _batch_id(files)
         staging = self._into / ".staging" / batch / table
         staging.mkdir(parents=True, exist_ok=True)
-        cursor.execute(
-            f"copy (select *, coalesce(strftime({when}, '%Y-%m-%d'), 'unknown') as day from ({select}) order by {when})"
-            f" to {quoted(str(staging))} (format parquet, compression zstd, partition_by (day), overwrite_or_ignore)"
-        ).fetchall()
+        with _full_disk(self._into):
+            cursor.execute(
+                f"copy (select *, coalesce(strftime({when}, '%Y-%m-%d'), 'unknown') as day from ({select})"
+                f" order by {when}) to {quoted(str(staging))}"
+                " (format parquet, compression zstd, partition_by (day), overwrite_or_ignore)"
+            ).fetchall()
         parts: list[str] = []
         for number, written in enumerate(sorted(staging.glob("day=*/*.parquet"))):
             part = f"{table}/{written.parent.name}/part-{batch}-{number}.parquet"
@@ -119,6 +125,20 @@ class BatchWriter:
             sync_folder(place.parent)
             parts.append(part)
         return parts
+
+
+@contextmanager
+def _full_disk(folder: Path) -> Iterator[None]:
+    """Raise `StorageError` in place of DuckDB's word for a full disk or a lost folder."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise StorageError(
+            f"cannot write tables at {folder} ({for_terminal(error)[:120]})",
+            hint="free some space and run the same command again, it goes on where it stopped",
+        ) from error
 
 
 def _batch_id(files: list[Taken]) -> str:
