@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from irkit.hunt import Subject, investigate_instance
 from irkit.logs import ingest
 from irkit.sim.scenarios.web_to_role_theft.attack import attack
@@ -21,9 +19,8 @@ _AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 _OWNED = ("access_key", "address", "session", "user", "bucket", "snapshot", "account", "pool", "bytes_out")
 
 
-@pytest.mark.parametrize("seed", [7, 4711])
-def test_every_fact_of_the_logs_is_found_and_nothing_of_the_background(tmp_path: Path, seed: int) -> None:
-    story = tell(seed=seed, at=_AT)
+def test_every_fact_of_the_logs_is_found_and_nothing_of_the_background(tmp_path: Path) -> None:
+    story = tell(seed=4711, at=_AT)
     intrusion, traffic = attack(story), flows(story)
     records = sorted([*background(story), *intrusion.records], key=lambda one: str(one["eventTime"]))
     for name, content in (*trail_files(story, records), *traffic.files):
