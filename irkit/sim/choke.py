@@ -309,7 +309,9 @@ def _record(
         record["errorCode"] = records.error_code(service, str(error.get("Code")), call.status)
         record["errorMessage"] = str(error.get("Message", ""))
     record["requestParameters"] = records.request_parameters(service, operation, parsed)
-    record["responseElements"] = None if error else records.response_elements(service, operation, out, raw)
+    record["responseElements"] = (
+        None if error else records.response_elements(service, operation, out, raw, call.request_id)
+    )
     if service == "s3":
         uploaded = len(response.raw_body or b"") if _is_upload(operation) else 0
         sent = 0 if operation.startswith("Head") else len(raw)

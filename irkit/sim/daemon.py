@@ -7,7 +7,9 @@ called it for a while, and takes its hosts with it.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -18,12 +20,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any, NoReturn
 
 from irkit.errors import IrkitError, StorageError
 
 STATE_FILE = "sim.json"
 LOG_FILE = "sim.log"
+LOCK_FILE = "sim.lock"
 START_SECONDS = 90.0
 DEFAULT_SCENARIO = "web-to-role-theft"
 DEFAULT_IDLE_MINUTES = 120.0
@@ -62,19 +65,59 @@ def up(
 ) -> Up:
     """Start a simulator in the background, or return the one that already runs from `state_dir`.
 
-    Returns when it answers. Raises `IrkitError` with the end of its log when it does not come up.
+    Returns when it answers; one that somebody else is starting is waited for. Raises `IrkitError` with the end of its
+    log when it does not come up.
     """
     running = status(state_dir)
     if running is not None:
         return running
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        (state_dir / STATE_FILE).unlink(missing_ok=True)
-        log = (state_dir / LOG_FILE).open("wb")
+        lock = os.open(state_dir / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            running = _beside(state_dir, lock)
+            if running is not None:
+                return running
+            (state_dir / STATE_FILE).unlink(missing_ok=True)
+            log = (state_dir / LOG_FILE).open("wb")
+            return _started_in(state_dir, log, lock, scenario, seed, at, port, idle_minutes)
+        finally:
+            os.close(lock)
     except OSError as error:
         raise StorageError(
             f"the simulator's folder {state_dir} cannot be written", hint=str(error)
         ) from error
+
+
+def _beside(state_dir: Path, lock: int) -> Up | None:
+    """The simulator that somebody else started meanwhile, or None once `lock` is ours and one may be started."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found = status(state_dir)
+            if found is not None:
+                return found
+            time.sleep(0.1)
+        else:
+            return status(state_dir)
+    raise IrkitError(
+        f"a simulator holds {state_dir} and does not answer",
+        hint=f"end it, or use another folder; {_last_words(state_dir)}",
+    )
+
+
+def _started_in(
+    state_dir: Path,
+    log: IO[bytes],
+    lock: int,
+    scenario: str,
+    seed: int,
+    at: datetime | None,
+    port: int,
+    idle_minutes: float,
+) -> Up:
     command = [sys.executable, "-m", "irkit.sim.daemon", "--state-dir", str(state_dir.resolve())]
     command += [
         "--scenario",
@@ -97,6 +140,8 @@ def up(
             start_new_session=True,
             cwd="/",
             env=_environment(),
+            # It holds the folder as long as it lives, so that none is started beside it even if we are killed now.
+            pass_fds=(lock,),
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -129,22 +174,37 @@ def status(state_dir: Path) -> Up | None:
 
 
 def down(state_dir: Path, *, wait_seconds: float = 20.0) -> bool:
-    """Stop the simulator that runs from `state_dir`; False when none did."""
-    running = status(state_dir)
-    if running is None:
-        (state_dir / STATE_FILE).unlink(missing_ok=True)
+    """Stop the simulator that runs from `state_dir`, or is being started there; False when there is none."""
+    if not (state_dir / LOCK_FILE).exists():
         return False
-    os.kill(running.pid, signal.SIGTERM)
-    deadline = time.monotonic() + wait_seconds
-    while time.monotonic() < deadline and (state_dir / STATE_FILE).exists():
-        time.sleep(0.05)
-    if (state_dir / STATE_FILE).exists():
-        os.kill(running.pid, signal.SIGKILL)
-        (state_dir / STATE_FILE).unlink(missing_ok=True)
-    child = _started.pop(running.pid, None)
+    lock = os.open(state_dir / LOCK_FILE, os.O_RDWR)
+    try:
+        running = status(state_dir) or _beside(state_dir, lock)
+        if running is not None:
+            os.kill(running.pid, signal.SIGTERM)
+            if not _released(lock, wait_seconds):
+                os.kill(running.pid, signal.SIGKILL)
+                _released(lock, wait_seconds)
+    finally:
+        os.close(lock)
+    (state_dir / STATE_FILE).unlink(missing_ok=True)
+    child = _started.pop(running.pid, None) if running is not None else None
     if child is not None:
         child.wait(timeout=wait_seconds)  # ours to reap
-    return True
+    return running is not None
+
+
+def _released(lock: int, seconds: float) -> bool:
+    """Whether the process that held `lock` ended within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def _environment() -> dict[str, str]:
@@ -163,7 +223,7 @@ def _last_words(state_dir: Path) -> str:
     return f"{' / '.join(lines[-3:]) or 'its log is empty'} (see {state_dir / LOG_FILE})"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the simulator in the foreground until it is told to stop or has been idle for too long."""
     parser = argparse.ArgumentParser(prog="python -m irkit.sim.daemon")
     parser.add_argument("--state-dir", type=Path, required=True)
@@ -174,7 +234,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--idle-minutes", type=float, default=DEFAULT_IDLE_MINUTES)
     asked = parser.parse_args(arguments)
     _serve(asked)
-    return 0
+    logging.shutdown()
+    # What is left is a world in memory; giving it back object by object would take seconds.
+    os._exit(0)
 
 
 def _serve(asked: argparse.Namespace) -> None:
@@ -233,4 +295,4 @@ def _write(path: Path, value: Any, *, private: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

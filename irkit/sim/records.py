@@ -1,7 +1,7 @@
 """One answered call as a CloudTrail record, in the shapes that AWS writes.
 
-EC2 records keep the names of its XML API (`instancesSet.items`); other services lower the first letter of each
-member. Values that AWS hides are hidden here too, and so is every secret.
+EC2 has shapes of its own (`records_ec2`); other services lower the first letter of each member. Values that AWS
+hides are hidden here too, and so is every secret.
 
 References:
     https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
@@ -10,9 +10,10 @@ References:
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from typing import Any
+
+from irkit.sim import records_ec2
 
 EVENT_VERSION = "1.11"
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
@@ -38,22 +39,6 @@ _HIDDEN_MEMBERS = {
     ("ssm", "parameters"): HIDDEN,
     ("ssm", "value"): HIDDEN,
     ("kms", "message"): HIDDEN,
-}
-_EC2_SETS = {
-    "InstanceIds": ("instancesSet", "instanceId"),
-    "VolumeIds": ("volumeSet", "volumeId"),
-    "SnapshotIds": ("snapshotSet", "snapshotId"),
-    "SecurityGroupIds": ("groupSet", "groupId"),
-    "Groups": ("groupSet", "groupId"),
-    "GroupIds": ("securityGroupIdSet", "groupId"),
-    "Resources": ("resourcesSet", "resourceId"),
-    "NetworkInterfaceIds": ("networkInterfaceIdSet", "networkInterfaceId"),
-    "UserIds": ("userIdSet", "userId"),
-    "RegionNames": ("regionSet", "regionName"),
-    "OwnerIds": ("ownersSet", "owner"),
-    "VpcIds": ("vpcSet", "vpcId"),
-    "SubnetIds": ("subnetSet", "subnetId"),
-    "SecurityGroupRuleIds": ("securityGroupRuleIds", "securityGroupRuleId"),
 }
 _SOURCES = {"cloudwatch": "monitoring", "elbv2": "elasticloadbalancing", "elb": "elasticloadbalancing"}
 
@@ -92,7 +77,7 @@ def stamp(moment: datetime) -> str:
 def request_parameters(service: str, operation: str, parsed: dict[str, Any]) -> dict[str, Any] | None:
     """The call's parameters as CloudTrail shows them; None when there are none."""
     if service == "ec2":
-        shown = _ec2_request(parsed)
+        shown = records_ec2.request_parameters(operation, parsed)
     elif service == "s3":
         shown = _s3_request(operation, parsed)
     else:
@@ -101,7 +86,7 @@ def request_parameters(service: str, operation: str, parsed: dict[str, Any]) -> 
 
 
 def response_elements(
-    service: str, operation: str, parsed: dict[str, Any], body: bytes
+    service: str, operation: str, parsed: dict[str, Any], body: bytes, request_id: str
 ) -> dict[str, Any] | None:
     """What the call made or changed; None for calls that only read, as in CloudTrail."""
     reads = READ_ONLY.match(operation) and operation not in {
@@ -112,7 +97,7 @@ def response_elements(
     if reads or (is_data_event(service, operation) and service != "s3"):
         return None
     if service == "ec2":
-        shown = _ec2_response(body)
+        shown = records_ec2.response_elements(operation, body, request_id)
     else:
         shown = _lowered({k: v for k, v in parsed.items() if k not in {"ResponseMetadata", "Error", "Body"}})
     return _hide(service, shown) or None
@@ -156,73 +141,9 @@ def _hide(service: str, value: Any) -> Any:
     return shown
 
 
-def _ec2_request(parsed: dict[str, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    for name, value in parsed.items():
-        if value is None or name == "DryRun":
-            continue
-        if name == "Filters":
-            shown["filterSet"] = {"items": [_ec2_filter(item) for item in value]}
-        elif name in {"Tags", "TagSpecifications"}:
-            shown.update(_ec2_tags(name, value))
-        elif isinstance(value, list):
-            set_name, member = _EC2_SETS.get(
-                name, (f"{_lower_first(name)}Set", _lower_first(name.removesuffix("s")))
-            )
-            items = [_ec2_request(v) if isinstance(v, dict) else {member: _plain(v)} for v in value]
-            shown[set_name] = {"items": items}
-        elif isinstance(value, dict):
-            shown[_lower_first(name)] = _ec2_request(value)
-        else:
-            shown[_lower_first(name)] = _plain(value)
-    return shown
-
-
-def _ec2_filter(item: dict[str, Any]) -> dict[str, Any]:
-    values = [{"value": value} for value in item.get("Values") or []]
-    return {"name": item.get("Name"), "valueSet": {"items": values}}
-
-
-def _ec2_tags(name: str, value: list[dict[str, Any]]) -> dict[str, Any]:
-    if name == "Tags":
-        return {
-            "tagSet": {"items": [{"key": tag.get("Key"), "value": tag.get("Value", "")} for tag in value]}
-        }
-    items = [
-        {
-            "resourceType": spec.get("ResourceType"),
-            "tags": [
-                {"key": tag.get("Key"), "value": tag.get("Value", "")} for tag in spec.get("Tags") or []
-            ],
-        }
-        for spec in value
-    ]
-    return {"tagSpecificationSet": {"items": items}}
-
-
-def _ec2_response(body: bytes) -> dict[str, Any]:
-    try:
-        root = ET.fromstring(body)  # noqa: S314 - what our own server wrote
-    except ET.ParseError:
-        return {}
-    tree = _xml_tree(root)
-    return tree if isinstance(tree, dict) else {}
-
-
-def _xml_tree(element: ET.Element) -> Any:
-    children = list(element)
-    if not children:
-        text = element.text or ""
-        return {"true": True, "false": False}.get(text, text)
-    names = [child.tag.rsplit("}", 1)[-1] for child in children]
-    if set(names) == {"item"}:
-        return {"items": [_xml_tree(child) for child in children]}
-    return {("_return" if n == "return" else n): _xml_tree(c) for n, c in zip(names, children, strict=True)}
-
-
 def _s3_request(operation: str, parsed: dict[str, Any]) -> dict[str, Any]:
     bucket = parsed.get("Bucket")
-    shown: dict[str, Any] = {}
+    shown: dict[str, Any] = {"Host": "s3.amazonaws.com"}
     if bucket:
         shown = {"bucketName": bucket, "Host": f"{bucket}.s3.amazonaws.com"}
     skipped = {"Bucket", "Body", "Key", "Metadata", "ExpectedBucketOwner"}

@@ -41,6 +41,52 @@ def test_a_call_is_recorded_in_ec2s_own_shapes(sim: Simulator) -> None:
     assert described["requestParameters"]["filterSet"]["items"][0]["name"] == "vpc-id"
 
 
+def test_ec2s_shapes_are_those_of_published_records(sim: Simulator) -> None:
+    ec2 = sim.session().client("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    group = ec2.create_security_group(GroupName="shapes", Description="why", VpcId=vpc)["GroupId"]
+    assert last(sim, "CreateSecurityGroup")["requestParameters"]["groupDescription"] == "why"
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "198.51.100.0/24"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    record = last(sim, "AuthorizeSecurityGroupIngress")
+    assert record["requestParameters"]["ipPermissions"]["items"] == [
+        {
+            "ipProtocol": "tcp",
+            "fromPort": 22,
+            "toPort": 22,
+            "groups": {},
+            "ipRanges": {"items": [{"cidrIp": "198.51.100.0/24"}]},
+            "ipv6Ranges": {},
+            "prefixListIds": {},
+        }
+    ]
+    assert record["responseElements"]["requestId"] == record["requestID"]
+    volume = ec2.create_volume(Size=1, AvailabilityZone="us-east-1a")["VolumeId"]
+    assert last(sim, "CreateVolume")["requestParameters"]["zone"] == "us-east-1a"
+    snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    share = {"SnapshotId": snapshot, "Attribute": "createVolumePermission", "UserIds": ["999988887777"]}
+    ec2.modify_snapshot_attribute(**share, OperationType="add")
+    record = last(sim, "ModifySnapshotAttribute")
+    assert record["requestParameters"] == {
+        "attributeType": "CREATE_VOLUME_PERMISSION",
+        "createVolumePermission": {"add": {"items": [{"userId": "999988887777"}]}},
+        "snapshotId": snapshot,
+    }
+    assert record["responseElements"]["_return"] is True
+    instance_id = launch(sim)
+    ec2.modify_instance_metadata_options(InstanceId=instance_id, HttpTokens="required")
+    record = last(sim, "ModifyInstanceMetadataOptions")
+    asked = record["requestParameters"]["ModifyInstanceMetadataOptionsRequest"]
+    assert asked == {"InstanceId": instance_id, "HttpTokens": "required"}
+    assert "ModifyInstanceMetadataOptionsResponse" in record["responseElements"]
+    ec2.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": True})
+    record = last(sim, "ModifyInstanceAttribute")
+    assert record["requestParameters"] == {
+        "instanceId": instance_id,
+        "disableApiTermination": {"value": True},
+    }
+
+
 def test_other_services_lower_the_first_letter_and_no_secret_is_kept(sim: Simulator) -> None:
     iam = sim.session().client("iam")
     iam.create_user(UserName="trail-user")

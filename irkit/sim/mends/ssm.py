@@ -213,9 +213,21 @@ def list_commands(_original: Any, self: Any) -> ActionResult:
         for command in reversed(_commands(self))
         if (not wanted or command.command_id == wanted)
         and (not instance_id or instance_id in command.instance_ids)
+        and all(_command_matches(command, f["key"], f["value"]) for f in self._get_param("Filters") or [])
     ]
     page, token = _page(found, self._get_param("MaxResults"), self._get_param("NextToken"), 50)
     return ActionResult({"Commands": [_shown(command) for command in page], "NextToken": token})
+
+
+def _command_matches(command: ssm.Command, key: str, value: str) -> bool:
+    if key in {"InvokedAfter", "InvokedBefore"}:
+        moment = datetime.fromisoformat(value)
+        return command.requested > moment if key == "InvokedAfter" else command.requested < moment
+    if key == "Status":
+        return command.status[0] == value
+    if key == "DocumentName":
+        return command.document == value
+    raise Refusal("InvalidFilterKey", f"The filter key {key} is not valid.")
 
 
 @mends(SimpleSystemManagerResponse, "get_command_invocation")
