@@ -1,4 +1,4 @@
-"""`irkit case`: open, list, show, resume, undo, verify, custody."""
+"""`irkit case`: open, list, show, resume, undo, verify, deposit, custody."""
 
 from __future__ import annotations
 
@@ -207,6 +207,25 @@ def undo(
         show_plan(plan, as_json=as_json)
         return
     show_report(plan.apply(progress=progress_to_stderr(as_json)), as_json=as_json)
+
+
+@case.command()
+@click.argument("case_id")
+@_CASES
+@json_option
+@click.option("--bucket", help="The bucket [default: the case's evidence_bucket].")
+@click.option("--apply", is_flag=True, help="Do it. Without this only the plan is shown.")
+def deposit(case_id: str, cases: Path | None, as_json: bool, bucket: str | None, apply: bool) -> None:
+    """Copy the evidence to the bucket that keeps it; every object is checked, none overwritten."""
+    from irkit.evidence import deposit as deposits
+
+    opened = Case.load(case_id, cases=cases)
+    enter_world(opened)
+    plan = deposits.plan(opened, bucket)
+    if not apply:
+        show_plan(plan, as_json=as_json)
+        return
+    show_report(plan.apply(progress=progress_to_stderr()), as_json=as_json)
 
 
 @case.command()

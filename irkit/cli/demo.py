@@ -128,6 +128,7 @@ def _investigate(case: Case, *, as_json: bool, progress: Progress) -> None:
         "cloudtrail": case.facts.sources["cloudtrail"],
         "flow_logs": case.facts.sources["flow_logs"],
         "topic": case.facts.sources["topic"],
+        "evidence_bucket": case.facts.sources["evidence_bucket"],
     }
     case.evidence.recover(note=progress)
     report = runs.start(case, "playbook", {"playbook": "ec2-compromise", "inputs": inputs}, progress=progress)

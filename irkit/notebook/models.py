@@ -70,6 +70,13 @@ class FinalReport(Parameters):
     """`report/final-report`: the report of the case."""
 
 
+class Deposit(Parameters):
+    """`report/deposit`: copy the evidence to a bucket; empty: the case's evidence bucket."""
+
+    bucket: str = ""
+    mode: Mode = "plan"
+
+
 BY_NOTEBOOK: dict[str, type[Parameters]] = {
     "capture/preflight": Preflight,
     "capture/instance": CaptureInstance,
@@ -79,6 +86,7 @@ BY_NOTEBOOK: dict[str, type[Parameters]] = {
     "analyze/network-flows": AnalyzeNetwork,
     "analyze/instance-findings": AnalyzeFindings,
     "report/final-report": FinalReport,
+    "report/deposit": Deposit,
 }
 
 

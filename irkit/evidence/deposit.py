@@ -1,0 +1,167 @@
+"""Evidence in a bucket: the same layout as in the folder, every object checked by S3 on arrival, none ever overwritten.
+
+Each object goes up with the SHA-256 that was recorded when its bytes were first written; S3 computes its own and
+refuses the upload when they differ. https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
+`If-None-Match: *` keeps what is there already.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions as aws
+
+from irkit.aws.refusals import error_code, explained
+from irkit.errors import BadInput, IntegrityError, IrkitError
+from irkit.plan import Outcome, Plan, Running, Step, Undo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from irkit.case import Case
+
+# One PUT takes 5 GiB at most; what is larger goes up in parts, each with a checksum of its own.
+_ONE_PUT = 5 * 1024**3
+_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A file on its way: where it is, which key it gets, and the SHA-256 that it must have."""
+
+    path: Path
+    key: str
+    sha256: str
+    size: int
+    media_type: str
+
+
+def plan(case: Case, bucket: str | None = None, *, deadline: float = 6 * 3600) -> Plan:
+    """What depositing the case's evidence in `bucket` (default: the case's `evidence_bucket`) would do.
+
+    Items go to `intake/…` and `active/…` as in the folder; journal, manifest and case.json as they stand go to
+    `custody/<case>/<number of entries>/`, so that the journal's head is known outside of this machine.
+    """
+    target = bucket or case.facts.sources.get("evidence_bucket")
+    if not target:
+        raise BadInput(
+            f"no bucket to deposit the evidence of case {case.id} in",
+            hint="give --bucket, or open the case with --source evidence_bucket=NAME",
+        )
+    items = case.evidence.items()
+    step = Step(
+        verb="evidence.deposit",
+        target=f"s3://{target}",
+        title=f"copy {len(items)} items to s3://{target}, each checked by its SHA-256, none overwritten",
+        args={"items": len(items), "last": items[-1].sha256 if items else ""},
+        act=partial(_deposit, bucket=target),
+        reversible="cannot be undone: evidence is not deleted",
+        deadline=deadline,
+    )
+    return Plan(case, [step], title=f"deposit in s3://{target}")
+
+
+def _deposit(running: Running, *, bucket: str) -> Outcome:
+    case = running.case
+    case.evidence.write_manifest()
+    files = [
+        _File(path=case.root / i.path, key=i.path, sha256=i.sha256, size=i.size, media_type=i.media_type)
+        for i in case.evidence.items()
+    ]
+    files += _custody(case)
+    client = case.client("s3")
+    put = partial(_put, client, bucket, running)
+    lacking: list[str] = []
+    versions: dict[str, str] = {}
+    with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
+        for number, (file, (version, why)) in enumerate(zip(files, pool.map(put, files), strict=True), 1):
+            if why is None:
+                versions[file.key] = version
+            else:
+                lacking.append(f"{file.key}: {why}")
+            if number % 100 == 0 or number == len(files):
+                running.progress(f"{number} of {len(files)} objects")
+    if not versions:
+        raise IrkitError(
+            lacking[0] if lacking else "nothing to deposit", hint="check the bucket and the permissions"
+        )
+    return Outcome(
+        result={"bucket": bucket, "objects": len(versions), "versions": versions},
+        undo=Undo(impossible="evidence is not deleted"),
+        missing=tuple(lacking),
+    )
+
+
+def _custody(case: Case) -> list[_File]:
+    """Journal, manifest and case.json as they are now: copied aside first, since the journal grows."""
+    entries = len(case.journal.entries)
+    folder = case.active / "notes" / "deposited"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name in ("journal.jsonl", "manifest.json", "manifest-sha256.txt", "case.json"):
+        content = (case.root / name).read_bytes()
+        copy = folder / name
+        copy.write_bytes(content)
+        files.append(
+            _File(
+                path=copy,
+                key=f"custody/{case.id}/{entries:08d}/{name}",
+                sha256=hashlib.sha256(content).hexdigest(),
+                size=len(content),
+                media_type="application/json" if name.endswith("json") else "text/plain",
+            )
+        )
+    return files
+
+
+def _put(client: Any, bucket: str, running: Running, file: _File) -> tuple[str, str | None]:
+    """Upload one file; its version and None, or '' and why it could not be."""
+    if running.stopped:
+        return "", "not tried: the deadline has passed"
+    wanted = base64.b64encode(bytes.fromhex(file.sha256)).decode("ascii")
+    try:
+        with file.path.open("rb") as body:
+            if file.size > _ONE_PUT:
+                extra = {
+                    "ChecksumAlgorithm": "SHA256",
+                    "ContentType": file.media_type,
+                    "Metadata": {"sha256": file.sha256},
+                }
+                client.upload_fileobj(body, bucket, file.key, ExtraArgs=extra)
+                return str(client.head_object(Bucket=bucket, Key=file.key).get("VersionId", "")), None
+            said = client.put_object(
+                Bucket=bucket,
+                Key=file.key,
+                Body=body,
+                ChecksumSHA256=wanted,
+                ContentType=file.media_type,
+                Metadata={"sha256": file.sha256},
+                IfNoneMatch="*",
+            )
+        return str(said.get("VersionId", "")), None
+    except aws.ClientError as error:
+        if error_code(error) in {"PreconditionFailed", "412"}:
+            return _there_already(client, bucket, file, wanted)
+        return "", str(explained(error, doing="deposit", resource=file.key))
+    except aws.BotoCoreError as error:
+        return "", str(explained(error, doing="deposit", resource=file.key))
+    except OSError as error:
+        return "", f"cannot be read here: {error.strerror}"
+
+
+def _there_already(client: Any, bucket: str, file: _File, wanted: str) -> tuple[str, str | None]:
+    head = client.head_object(Bucket=bucket, Key=file.key, ChecksumMode="ENABLED")
+    same = head.get("ChecksumSHA256") == wanted or head.get("Metadata", {}).get("sha256") == file.sha256
+    if not same:
+        fault = IntegrityError(
+            f"another object is at s3://{bucket}/{file.key}",
+            hint="it is left as it is; find out who put it there",
+        )
+        return "", str(fault)
+    return str(head.get("VersionId", "")), None
