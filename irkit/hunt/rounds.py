@@ -15,7 +15,7 @@ from irkit.tables import HasTables, Tables
 
 
 def cloudtrail_round(where: Tables | HasTables | Path | str, subject: Subject) -> dict[str, Answer]:
-    """Who held the instance's credentials, from where, what they did, made, read and shared; by a name for each answer."""
+    """Who held the credentials, from where, what they did, made, read and shared; by a name for each answer."""
     with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
         intruder = follow(tables, subject)
         keys = (*intruder.stolen_keys, *intruder.issued_keys)

@@ -1,4 +1,4 @@
-"""Logs as evidence: the originals are kept and hashed as they come; what is read from them lies in the case's tables."""
+"""Logs as evidence: originals are kept and hashed as they come; what is read from them lies in the case's tables."""
 
 from __future__ import annotations
 
