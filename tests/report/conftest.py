@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import pytest
 
@@ -8,20 +11,28 @@ from irkit import report
 from irkit.case import Case
 from irkit.report import Built
 from tests.report import cases
+from tests.report.parsed import Page
 
 
 @dataclass(frozen=True)
 class Reported:
-    """A case with its report."""
+    """A case with its report, and a copy of its folder from before the report was made."""
 
     case: Case
+    before: Path
     built: Built
     html: str
 
+    @cached_property
+    def page(self) -> Page:
+        """The report, parsed."""
+        return Page(self.html)
+
 
 def _reported(case: Case) -> Reported:
+    before = Path(shutil.copytree(case.root, case.root.parent / "before" / case.id))
     built = report.build(case)
-    return Reported(case, built, built.path.read_text(encoding="utf-8"))
+    return Reported(case, before, built, built.path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,12 @@ import pytest
 
 from tests.report import cases
 from tests.report.conftest import Reported
-from tests.report.parsed import Page
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def test_the_page_answers_what_who_how_when_and_whether_data_left(investigated: Reported) -> None:
-    text = Page(investigated.html).text
+    text = investigated.page.text
     assert "Was data exfiltrated? Confirmed." in text
     for question in ("What was accessed?", "By whom?", "How?", "When?"):
         assert question in text
@@ -32,7 +31,7 @@ def test_every_finding_names_its_severity_its_techniques_and_links_to_what_it_re
     html = investigated.html
     assert '<a href="#answer-credentials_used_elsewhere">credentials_used_elsewhere</a>' in html
     assert re.search(r'<a href="#item-E\d{4}">host-facts.json</a>', html)
-    text = Page(html).text
+    text = investigated.page.text
     assert "critical" in text
     assert re.search(r"T1552\.005\s+Cloud Instance Metadata API \(Credential Access\)", text)
 
@@ -40,7 +39,7 @@ def test_every_finding_names_its_severity_its_techniques_and_links_to_what_it_re
 def test_containment_tells_each_step_how_it_stands_how_it_is_undone_and_what_was_proved(
     investigated: Reported,
 ) -> None:
-    text = Page(investigated.html).text
+    text = investigated.page.text
     for said in (
         "Put the interface into quarantine",
         "ec2:modify_network_interface_attribute",
@@ -55,7 +54,7 @@ def test_containment_tells_each_step_how_it_stands_how_it_is_undone_and_what_was
 def test_evidence_is_listed_with_hash_time_and_tool_and_large_kinds_are_folded(
     investigated: Reported,
 ) -> None:
-    text, case = Page(investigated.html).text, investigated.case
+    text, case = investigated.page.text, investigated.case
     for item in case.evidence.items()[:-1]:  # the last is this report
         assert item.sha256 in text
     assert "All 30 items with SHA-256" in text
@@ -63,14 +62,14 @@ def test_evidence_is_listed_with_hash_time_and_tool_and_large_kinds_are_folded(
 
 
 def test_methods_print_the_sql_and_the_parameters_of_every_question(investigated: Reported) -> None:
-    text = Page(investigated.html).text
+    text = investigated.page.text
     assert "from cloudtrail" in text
     assert "10.0.1.10" in text
     assert re.search(r"\d+ CloudTrail records of", text)
 
 
 def test_what_is_not_covered_is_said(investigated: Reported) -> None:
-    text = Page(investigated.html).text
+    text = investigated.page.text
     for said in (
         "sockets: ss is not on the machine",
         "host-facts.json holds less than there was: ss is not on the machine",
@@ -84,7 +83,7 @@ def test_what_is_not_covered_is_said(investigated: Reported) -> None:
 
 
 def test_the_custody_annex_has_every_entry_of_the_journal_and_the_head(investigated: Reported) -> None:
-    page = Page(investigated.html)
+    page = investigated.page
     entries = investigated.case.journal.entries[:-1]
     assert {f"entry-{entry.seq}" for entry in entries} <= set(page.anchors)
     assert entries[-1].hash in page.text
@@ -92,7 +91,7 @@ def test_the_custody_annex_has_every_entry_of_the_journal_and_the_head(investiga
 
 @pytest.mark.parametrize("which", ["investigated", "trapped"])
 def test_nothing_in_the_page_runs_loads_or_breaks_out(which: str, request: pytest.FixtureRequest) -> None:
-    page = Page(request.getfixturevalue(which).html)
+    page = request.getfixturevalue(which).page
     assert page.faults == []
     assert page.policy == POLICY
     assert all(image["alt"] for image in page.images)
@@ -100,7 +99,7 @@ def test_nothing_in_the_page_runs_loads_or_breaks_out(which: str, request: pytes
 
 
 def test_traps_are_shown_as_the_text_that_they_are(trapped: Reported) -> None:
-    page = Page(trapped.html)
+    page = trapped.page
     for shown in (
         "<script>alert(1)</script>",
         "</title></style><img src=x onerror=alert(1)>",
