@@ -59,7 +59,7 @@ check: $(VENV)/.dev  ## Format, lint, types, notebooks without outputs, docs in 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	git ls-files -z '*.ipynb' | xargs -0 -r $(BIN)/nbstripout --verify
+	git ls-files -z '*.ipynb' | xargs -0 -r $(BIN)/nbstripout --keep-id --verify
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python -m pytest -q tests/packaging
 
@@ -89,7 +89,7 @@ docs: $(VENV)/.dev  ## Generate the reference pages again
 format: $(VENV)/.dev  ## Format the code, mend what ruff can mend, strip the notebooks
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	git ls-files -z '*.ipynb' | xargs -0 -r $(BIN)/nbstripout
+	git ls-files -z '*.ipynb' | xargs -0 -r $(BIN)/nbstripout --keep-id
 
 .PHONY: constraints
 constraints: $(VENV)/.pip  ## Resolve all dependencies again, to the newest versions, into constraints.txt
