@@ -73,7 +73,7 @@ def _call(call: Any) -> dict[str, Any]:
 
 
 def _inject(simulator: Simulator, asked: dict[str, Any]) -> dict[str, Any]:
-    known = {"service", "operation", "code", "status", "times", "message"}
+    known = {"service", "operation", "code", "status", "times", "message", "after"}
     if unknown := set(asked) - known:
         raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
     service, operation, code = str(asked.pop("service")), str(asked.pop("operation")), str(asked.pop("code"))

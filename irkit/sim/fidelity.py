@@ -157,7 +157,7 @@ _OPERATIONS = {
     ("autoscaling", "L2"): """
         DescribeAutoScalingInstances DescribeAutoScalingGroups CreateAutoScalingGroup UpdateAutoScalingGroup
         DeleteAutoScalingGroup SetInstanceProtection EnterStandby ExitStandby DetachInstances
-        AttachInstances SuspendProcesses ResumeProcesses CreateOrUpdateTags
+        AttachInstances SuspendProcesses ResumeProcesses CreateOrUpdateTags TerminateInstanceInAutoScalingGroup
     """,
     (
         "autoscaling",

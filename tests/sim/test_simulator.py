@@ -59,19 +59,19 @@ _IDS = """
 import sys
 from pathlib import Path
 from irkit.sim import Simulator
-with Simulator.start(workdir=Path(sys.argv[1]), seed=int(sys.argv[2])) as sim:
-    vpc = sim.session().client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    print(sim.world_id, sim.env()["AWS_ACCESS_KEY_ID"], vpc)
+for seed in (3, 3, 4):
+    with Simulator.start(workdir=Path(sys.argv[1]), seed=seed) as sim:
+        vpc = sim.session().client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        print(sim.world_id, sim.env()["AWS_ACCESS_KEY_ID"], vpc)
 """
 
 
-def test_ids_follow_from_the_seed(tmp_path: Path) -> None:
-    def ids(seed: int) -> str:
-        command = [sys.executable, "-c", _IDS, str(tmp_path / "w"), str(seed)]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    assert ids(3) == ids(3)
-    assert ids(3) != ids(4)
+def test_ids_follow_from_the_seed_and_a_new_world_starts_empty(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _IDS, str(tmp_path / "w")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, again, other = done.stdout.splitlines()
+    assert first == again
+    assert not set(first.split()) & set(other.split())
 
 
 def test_in_process_mode_answers_without_a_server(tmp_path: Path) -> None:

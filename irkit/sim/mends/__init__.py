@@ -10,6 +10,8 @@ SERVICES = (
     "ec2",
     "network",
     "volumes",
+    "locks",
+    "nodes",
     "ssm",
     "iam",
     "sts",

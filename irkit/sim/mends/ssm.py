@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +12,11 @@ from moto.ssm.responses import SimpleSystemManagerResponse
 
 from irkit.sim import ssm, world
 from irkit.sim.faults import Refusal
-from irkit.sim.host import Host
+from irkit.sim.mends.nodes import find_instance, paged, reachable_in
 from irkit.sim.seams import adds, mends
 
 _SHELL_DOCUMENT = "AWS-RunShellScript"
 _AWS_DOCUMENTS = {_SHELL_DOCUMENT: "Linux", "AWS-RunPowerShellScript": "Windows"}
-_MANAGED_PAGE = 10
 _ID = re.compile(r"^m?i-[0-9a-f]{8,17}$")
 
 
@@ -27,43 +25,6 @@ def _commands(self: Any) -> list[ssm.Command]:
     if not hasattr(backend, "irkit_commands"):
         backend.irkit_commands = []
     return list(backend.irkit_commands)
-
-
-def _instance(account: str, region: str, instance_id: str) -> Any:
-    from moto.ec2.models import ec2_backends
-
-    for reservation in list(ec2_backends[account][region].reservations.values()):
-        for instance in reservation.instances:
-            if instance.id == instance_id:
-                return instance
-    return None
-
-
-def reaches_endpoints(instance: Any) -> bool:
-    """Whether the instance's security groups let its agent reach Systems Manager over 443."""
-    groups = [group for nic in instance.nics.values() for group in nic.group_set] or list(
-        instance.security_groups
-    )
-    return any(_allows_443(rule) for group in groups for rule in getattr(group, "egress_rules", []))
-
-
-def _allows_443(rule: Any) -> bool:
-    protocol = str(rule.ip_protocol)
-    if protocol not in {"-1", "tcp", "6"}:
-        return False
-    low, high = rule.from_port, rule.to_port
-    return protocol == "-1" or low in {None, ""} or int(low) <= 443 <= int(high)
-
-
-def _reachable(account: str, region: str) -> Callable[[str], Host | None]:
-    def reachable(instance_id: str) -> Host | None:
-        host = world.current().hosts.find(instance_id)
-        instance = _instance(account, region, instance_id)
-        if host is None or instance is None or instance.state != "running":
-            return None
-        return host if host.agent and host.running and reaches_endpoints(instance) else None
-
-    return reachable
 
 
 def _platform(self: Any, name: str) -> str:
@@ -88,7 +49,7 @@ def send_command(_original: Any, self: Any) -> ActionResult:
     hosts = world.current().hosts
     for instance_id in self._get_param("InstanceIds") or []:
         instance = (
-            _instance(self.current_account, self.region, instance_id) if _ID.match(instance_id) else None
+            find_instance(self.current_account, self.region, instance_id) if _ID.match(instance_id) else None
         )
         if instance is None or instance.state != "running" or hosts.find(instance_id) is None:
             raise Refusal(
@@ -122,7 +83,7 @@ def send_command(_original: Any, self: Any) -> ActionResult:
     )
     _commands(self)
     self.ssm_backend.irkit_commands.append(command)
-    ssm.launch(command, _reachable(self.current_account, self.region))
+    ssm.launch(command, reachable_in(self.current_account, self.region))
     return ActionResult({"Command": _shown(command)})
 
 
@@ -215,7 +176,7 @@ def list_commands(_original: Any, self: Any) -> ActionResult:
         and (not instance_id or instance_id in command.instance_ids)
         and all(_command_matches(command, f["key"], f["value"]) for f in self._get_param("Filters") or [])
     ]
-    page, token = _page(found, self._get_param("MaxResults"), self._get_param("NextToken"), 50)
+    page, token = paged(found, self._get_param("MaxResults"), self._get_param("NextToken"), 50)
     return ActionResult({"Commands": [_shown(command) for command in page], "NextToken": token})
 
 
@@ -281,7 +242,7 @@ def list_command_invocations(self: Any) -> ActionResult:
         if (not wanted or invocation.command_id == wanted)
         and (not instance_id or invocation.instance_id == instance_id)
     ]
-    page, token = _page(found, self._get_param("MaxResults"), self._get_param("NextToken"), 50)
+    page, token = paged(found, self._get_param("MaxResults"), self._get_param("NextToken"), 50)
     return ActionResult({"CommandInvocations": [_listed(i, details) for i in page], "NextToken": token})
 
 
@@ -323,63 +284,3 @@ def cancel_command(self: Any) -> ActionResult:
         if invocation.instance_id in named:
             ssm.cancel(invocation)
     return ActionResult({})
-
-
-@adds(SimpleSystemManagerResponse)
-def describe_instance_information(self: Any) -> ActionResult:
-    """Managed nodes, 10 a page by default; stopped instances are not among them."""
-    reachable = _reachable(self.current_account, self.region)
-    nodes = []
-    for host in world.current().hosts:
-        instance = _instance(self.current_account, self.region, host.instance_id)
-        if instance is not None and instance.state == "running":
-            nodes.append(_node(host, instance, reachable(host.instance_id) is not None))
-    filters = [(f["Key"], f["Values"]) for f in self._get_param("Filters") or []]
-    filters += [(f["key"], f["valueSet"]) for f in self._get_param("InstanceInformationFilterList") or []]
-    for key, values in filters:
-        nodes = [node for node in nodes if _node_matches(node, key, values)]
-    page, token = _page(nodes, self._get_param("MaxResults"), self._get_param("NextToken"), _MANAGED_PAGE)
-    return ActionResult({"InstanceInformationList": page, "NextToken": token})
-
-
-def _node(host: Host, instance: Any, online: bool) -> dict[str, Any]:
-    if online:
-        host.last_ping = datetime.now(UTC)
-    return {
-        "InstanceId": host.instance_id,
-        "PingStatus": "Online" if online else "ConnectionLost",
-        "LastPingDateTime": host.last_ping,
-        "AgentVersion": "3.3.987.0",
-        "IsLatestVersion": True,
-        "PlatformType": host.platform.kind,
-        "PlatformName": host.platform.name,
-        "PlatformVersion": host.platform.version,
-        "ResourceType": "EC2Instance",
-        "IPAddress": instance.private_ip_address,
-        "ComputerName": host.hostname,
-        "SourceId": host.instance_id,
-        "SourceType": "AWS::EC2::Instance",
-    }
-
-
-def _node_matches(node: dict[str, Any], key: str, values: list[str]) -> bool:
-    member = {
-        "InstanceIds": "InstanceId",
-        "PingStatus": "PingStatus",
-        "PlatformTypes": "PlatformType",
-        "AgentVersion": "AgentVersion",
-        "ResourceType": "ResourceType",
-    }.get(key)
-    if member is None:
-        raise Refusal("InvalidFilterKey", f"The filter key {key} is not valid.")
-    return node[member] in values
-
-
-def _page(found: list[Any], size: Any, token: Any, default: int) -> tuple[list[Any], str | None]:
-    count = int(size) if size else default
-    try:
-        start = int(token) if token else 0
-    except ValueError:
-        raise Refusal("InvalidNextToken", "The specified token is not valid.") from None
-    following = str(start + count) if start + count < len(found) else None
-    return found[start : start + count], following
