@@ -207,7 +207,7 @@ _REMARKS = {
     (
         "ssm",
         "DescribeInstanceInformation",
-    ): "online needs a live host, its agent, and a group that lets 443 out",
+    ): "online needs a live host, its agent, a group that lets 443 out, and a role not denied",
     ("ec2", "CreateSnapshots"): "a sparse copy of the image at the moment of the call",
     ("ec2", "CreateSnapshot"): "a sparse copy of the image at the moment of the call",
     ("ec2", "CopySnapshot"): "encryption is stated, not done",

@@ -8,7 +8,7 @@ import pytest
 
 from irkit.sim import Simulator
 from irkit.sim.host import Host
-from tests.sim.builders import code_of, eventually, launch
+from tests.sim.builders import code_of, eventually, launch, profile
 
 pytestmark = pytest.mark.needs_user_namespaces
 SHELL = "AWS-RunShellScript"
@@ -144,6 +144,39 @@ def test_an_instance_whose_groups_let_nothing_out_is_connection_lost(sim: Simula
         assert [n["PingStatus"] for n in nodes if n["InstanceId"] == host.instance_id] == ["ConnectionLost"]
     finally:
         ec2.modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=before)
+
+
+def test_an_agent_whose_role_is_denied_its_channel_is_connection_lost(sim: Simulator, host: Host) -> None:
+    ssm, iam = sim.session().client("ssm"), sim.session().client("iam")
+    profile(sim, "agent-role")
+    association = (
+        sim.session()
+        .client("ec2")
+        .associate_iam_instance_profile(
+            InstanceId=host.instance_id, IamInstanceProfile={"Name": "agent-role"}
+        )["IamInstanceProfileAssociation"]["AssociationId"]
+    )
+
+    def ping() -> str:
+        nodes = ssm.describe_instance_information()["InstanceInformationList"]
+        return next(str(n["PingStatus"]) for n in nodes if n["InstanceId"] == host.instance_id)
+
+    def deny(**scope: Any) -> None:
+        statement = {"Effect": "Deny", "Resource": "*", **scope}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_role_policy(RoleName="agent-role", PolicyName="cut", PolicyDocument=document)
+
+    assert ping() == "Online"
+    only_this_one = {"StringEquals": {"aws:userid": [f"{_role_id(sim)}:{host.instance_id}"]}}
+    deny(NotAction=["ssmmessages:*", "ec2messages:*"], Condition=only_this_one)
+    assert ping() == "Online"
+    deny(Action="*", Condition=only_this_one)
+    assert ping() == "ConnectionLost"
+    sim.session().client("ec2").disassociate_iam_instance_profile(AssociationId=association)
+
+
+def _role_id(sim: Simulator) -> str:
+    return str(sim.session().client("iam").get_role(RoleName="agent-role")["Role"]["RoleId"])
 
 
 def test_only_the_named_instances_are_targets(sim: Simulator, host: Host) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from irkit.sim import world
+from irkit.sim import authority, callers, world
 from irkit.sim.faults import Refusal
 from irkit.sim.host import Host
+from irkit.sim.imds import instance_role
 from irkit.sim.seams import adds
 
 _MANAGED_PAGE = 10
+_AGENT_ACTIONS = ("ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel")
 
 
 def find_instance(account: str, region: str, instance_id: str) -> Any:
@@ -52,9 +54,37 @@ def reachable_in(account: str, region: str) -> Callable[[str], Host | None]:
         instance = find_instance(account, region, instance_id)
         if host is None or instance is None or instance.state != "running":
             return None
-        return host if host.agent and host.running and reaches_endpoints(instance) else None
+        connected = host.agent and host.running and reaches_endpoints(instance)
+        return host if connected and _role_lets_agent_in(instance, account) else None
 
     return reachable
+
+
+def _role_lets_agent_in(instance: Any, account: str) -> bool:
+    """Whether no policy denies the agent its channel: an agent that is denied by its own role goes quiet."""
+    role = instance_role(instance, account)
+    if role is None:
+        return True
+    agent = callers.Caller(
+        kind="AssumedRole",
+        account=account,
+        access_key="",
+        arn=role.arn,
+        principal_id=f"{role.id}:{instance.id}",
+        role=role,
+        session=AgentSession(role.arn),
+    )
+    return not any(authority.denies(agent, action) for action in _AGENT_ACTIONS)
+
+
+class AgentSession:
+    """The session that the agent gets from the metadata service whenever it asks: always a fresh one."""
+
+    policy = None
+
+    def __init__(self, role_arn: str) -> None:
+        self.role_arn = role_arn
+        self.issued_at = datetime.now(UTC)
 
 
 @adds(SimpleSystemManagerResponse)
