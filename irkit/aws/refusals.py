@@ -40,6 +40,14 @@ _STATE = frozenset(
     {"IncorrectState", "IncorrectInstanceState", "InvalidInstanceState", "OperationNotPermitted"}
 )
 
+# On in every account and impossible to switch off, so that there a key that AWS does not know is a wrong key.
+# https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
+_ALWAYS_ON = frozenset({
+    "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2",
+    "ca-central-1", "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1",
+    "us-east-2", "us-west-1", "us-west-2",
+})  # fmt: skip
+
 
 def error_code(error: BaseException) -> str:
     """The error code that AWS gave, or '' when `error` did not come from an AWS service."""
@@ -76,7 +84,7 @@ def explained(error: Exception, *, doing: str, resource: str = "", region: str =
     said = for_terminal(error.response.get("Error", {}).get("Message", ""))
     if code in _EXPIRED:
         return NoCredentials(f"the AWS credentials have expired; cannot {what}", hint=_SIGN_IN)
-    if code == "OptInRequired" or (code in _UNKNOWN_KEY and region):
+    if code == "OptInRequired" or (code in _UNKNOWN_KEY and region and region not in _ALWAYS_ON):
         return RegionDisabled(
             f"cannot {what} ({code})",
             hint=f"{region or 'the region'} is not enabled in this account, "

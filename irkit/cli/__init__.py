@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from irkit._version import __version__
-from irkit.errors import IrkitError, StorageError
+from irkit.errors import IrkitError, MissingExtra, StorageError
 
 _COMMANDS = {
     "demo": ("irkit.cli.demo:demo", "Investigate a compromise in a simulated AWS, from trigger to report."),
@@ -24,6 +24,13 @@ _COMMANDS = {
     "notebooks": ("irkit.cli.notebooks:notebooks", "List, show, copy and run the notebooks."),
     "playbooks": ("irkit.cli.playbooks:playbooks", "List, show, validate, plan and run the playbooks."),
     "report": ("irkit.cli.report:report", "Build the report of a case."),
+}
+
+# Which extra brings the modules that only some commands need.
+_EXTRAS = {
+    **dict.fromkeys(("duckdb", "matplotlib", "numpy", "pandas", "pyarrow", "sqlglot"), "analysis"),
+    **dict.fromkeys(("IPython", "ipykernel", "nbclient", "nbformat", "papermill"), "notebooks"),
+    **dict.fromkeys(("cryptography", "flask", "moto", "werkzeug"), "sim"),
 }
 
 
@@ -75,15 +82,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: errors are one line on standard error, never a traceback."""
     try:
         code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-    except click.exceptions.Abort:
-        _fail("stopped; what was done is in the journal, `irkit case resume` goes on", 130)
-    except click.ClickException as error:
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "irkit"
+        _fail(f"{error.format_message().rstrip('.')}: see `{command} --help`", error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _stopped()
     except IrkitError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("stopped; what was done is in the journal, `irkit case resume` goes on", 130)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRAS:
+            raise
+        needed = _EXTRAS[error.name.partition(".")[0]]
+        _fail(f"this command needs {error.name}: pip install 'irkit-aws[{needed}]'", MissingExtra.exit_code)
     except BrokenPipeError:
         # The reader went away (`irkit … | head`): not an error, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,6 +114,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             1,
         )
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stopped() -> NoReturn:
+    """End at once on Ctrl-C: waiting for steps that are still at work would take minutes, and the journal has them."""
+    click.echo(
+        "irkit: stopped; what a case had begun is in its journal, `irkit case resume` goes on", err=True
+    )
+    sys.stdout.flush()
+    os._exit(130)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from irkit.case import Case, cases_folder, found
+from irkit.case import Case, case_name, cases_folder, found
 from irkit.cli.shared import (
     enter_world,
     json_option,
@@ -45,7 +45,13 @@ def case() -> None:
 )
 @click.option("--responder", help="Who you are, for the journal and CloudTrail [default: your login].")
 @click.option("--title", default="", help="One line that says what this is about.")
-@click.option("--posture", type=click.Choice(["balanced"]), default="balanced", show_default=True)
+@click.option(
+    "--posture",
+    type=click.Choice(["balanced"]),
+    default="balanced",
+    show_default=True,
+    help="The order in which capture and containment run.",
+)
 @click.option(
     "--source",
     "sources",
@@ -57,15 +63,25 @@ def case() -> None:
 @json_option
 def open_(case_id: str, sources: tuple[str, ...], cases: Path | None, as_json: bool, **facts: Any) -> None:
     """Open the case CASE_ID; opening it again changes nothing."""
-    from irkit.aws import account_id, region_name
+    from irkit.aws.names import account_id, role_arn
 
-    region_name(facts["region"])
+    case_name(case_id)
+    _existing_region(facts["region"])
     if facts["account"]:
         account_id(facts["account"])
+    if facts["role"]:
+        role_arn(facts["role"])
     pairs = dict(_pair(s) for s in sources)
     opened = Case.open(
         case_id, cases=cases, sources=pairs, simulated=os.environ.get("IRKIT_SIMULATED"), **facts
     )
+    for name in ("region", "account", "role"):
+        if facts[name] and facts[name] != (fixed := getattr(opened.facts, name)):
+            raise BadInput(
+                f"case {opened.id} is there already, with {name} {fixed or 'not given'}, "
+                f"not {for_terminal(facts[name])}",
+                hint="what a case is about is fixed when it is opened; open another case",
+            )
     print_json({"case": opened.id, "folder": opened.root}) if as_json else click.echo(
         f"case {opened.id} is in {opened.root}"
     )
@@ -78,6 +94,9 @@ def list_(cases: Path | None, as_json: bool) -> None:
     """The cases in the folder."""
     from irkit.playbooks.runs import unfinished
 
+    folder = cases_folder(cases)
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is not a folder", hint="give the folder of cases with --cases")
     rows = [
         (
             c.id,
@@ -90,7 +109,12 @@ def list_(cases: Path | None, as_json: bool) -> None:
         for c in found(cases)
     ]
     head = ("case", "opened", "region", "items", "unfinished", "title")
-    print_json([dict(zip(head, r, strict=True)) for r in rows]) if as_json else print_table(head, rows)
+    if as_json:
+        print_json([dict(zip(head, r, strict=True)) for r in rows])
+    elif rows:
+        print_table(head, rows)
+    else:
+        click.echo(f"no cases in {folder}; `irkit case open` begins one")
 
 
 @case.command()
@@ -117,10 +141,14 @@ def show(case_id: str, cases: Path | None, as_json: bool) -> None:
     for name, value in vars_of(opened).items():
         if value:
             click.echo(f"{name}: {for_terminal(value)}")
-    print_table(
-        ("item", "kind", "name", "bytes", "sha256"),
-        [(i.id, i.kind, i.name, i.size, i.sha256[:16]) for i in items],
-    )
+    click.echo(f"folder: {opened.root}\n")
+    if items:
+        print_table(
+            ("item", "kind", "name", "bytes", "sha256"),
+            [(i.id, i.kind, i.name, i.size, i.sha256[:16]) for i in items],
+        )
+    else:
+        click.echo("no evidence yet; `irkit capture INSTANCE --case " + opened.id + "` plans to take some")
     for run in unfinished(opened):
         click.echo(f"not ended: {run.what}; `irkit case resume {opened.id}` takes it up")
 
@@ -168,7 +196,12 @@ def verify(case_id: str, cases: Path | None, as_json: bool) -> None:
     from irkit.evidence.verify import verify as hold
 
     folder = Path(case_id).expanduser()
-    root = folder if (folder / "journal.jsonl").is_file() else cases_folder(cases) / _named(case_id)
+    if (folder / "journal.jsonl").is_file():
+        root = folder
+    elif os.sep in case_id and ".." not in folder.parts:
+        raise NotFound(f"no case in {for_terminal(folder)}", hint="give the folder that holds journal.jsonl")
+    else:
+        root = cases_folder(cases) / case_name(case_id)
     verdict = hold(root)
     if as_json:
         print_json(verdict.to_dict())
@@ -259,10 +292,20 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _named(case_id: str) -> str:
-    from irkit.case import case_name
+def _existing_region(text: str) -> None:
+    from botocore.session import Session
 
-    return case_name(case_id)
+    from irkit.aws.names import region_name
+
+    region_name(text)
+    known = Session()
+    for partition in known.get_available_partitions():
+        if text in known.get_available_regions("ec2", partition):
+            return
+    raise NotFound(
+        f"there is no region {text} as far as the installed botocore knows",
+        hint="it looks like us-east-1; for a region that is newer than botocore: pip install -U boto3",
+    )
 
 
 def _the_unfinished(cases: Path | None) -> Case:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from irkit.cli.shared import json_option, opened, print_json, print_table, progress_to_stderr, show_report
-from irkit.errors import BadInput
+from irkit.errors import BadInput, NotFound
 from irkit.escape import for_csv, for_terminal
 
 _CASE = click.option("--case", "case_id", envvar="IRKIT_CASE", help="The case whose tables these are.")
@@ -41,6 +41,12 @@ def ingest(
 ) -> None:
     """Read SOURCES (folders, files, s3://bucket/prefix) into tables. With --case the originals are kept as evidence."""
     show = progress_to_stderr()
+    for source in sources:
+        if not source.startswith("s3://") and not Path(source).exists():
+            raise NotFound(
+                f"there is no file or folder {for_terminal(source)}",
+                hint="check the path, or use s3://bucket/prefix",
+            )
     if case_id and into is None:
         from irkit.logs import plan
 
@@ -80,7 +86,12 @@ def ingest(
     "--from", "tables", type=click.Path(path_type=Path, file_okay=False), help="A folder of tables."
 )
 @click.option(
-    "--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+    "--format",
+    "shape",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the answer.",
 )
 @click.option("--most", default=100, show_default=True, help="Rows in a table; csv and json have all.")
 def ask(

@@ -91,9 +91,10 @@ def run(
     as_json: bool,
 ) -> None:
     """Run a notebook for a case: parameters checked first, the executed notebook kept in the case."""
-    from irkit.notebook import keeping
+    from irkit.notebook import catalog, keeping
     from irkit.notebook.models import model_of
 
+    catalog.find(name)
     case = opened(case_id, cases)
     fields = model_of(name).model_fields
     given: dict[str, Any] = {"case_id": case.id, "cases": str(case.root.parent)}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,11 +108,26 @@ def print_json(value: Any) -> None:
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Columns as wide as they need, every value safe for a terminal."""
+    """Columns as wide as they need, every value safe for a terminal.
+
+    On a terminal that is too narrow the widest columns are folded; a file or a pipe gets each row on one line.
+    """
     cells = [[for_terminal("" if v is None else v) for v in row] for row in rows]
     widths = [max([len(h), *(len(r[n]) for r in cells)]) for n, h in enumerate(head)]
+    if sys.stdout.isatty():
+        widths = _fitted(widths, shutil.get_terminal_size().columns)
     for row in [list(head), *cells]:
-        click.echo("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+        columns = [[v] if len(v) <= w else textwrap.wrap(v, w) for v, w in zip(row, widths, strict=True)]
+        for line in zip_longest(*columns, fillvalue=""):
+            click.echo("  ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)).rstrip())
+
+
+def _fitted(widths: list[int], room: int) -> list[int]:
+    """`widths` cut, the widest first, until the columns and the gaps between them fit; never below 12 characters."""
+    fitted = list(widths)
+    while sum(fitted) + 2 * (len(fitted) - 1) > room and max(fitted, default=0) > 12:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
 
 
 def show_plan(plan: Any, *, as_json: bool) -> None:
@@ -116,23 +135,34 @@ def show_plan(plan: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(plan.to_dict())
         return
-    click.echo(f"{plan.title}: {len(plan)} steps, nothing is done yet")
-    rows = [
-        (
-            r["step"][:8],
-            r["verb"],
-            r["target"],
-            "changes" if r["changes"] else "reads",
-            r["state"],
-            r["title"],
-        )
-        for r in plan.rows()
-    ]
-    print_table(("step", "verb", "on", "AWS", "state", "what it does"), rows)
-    for row in plan.rows():
-        if row["undo"]:
-            click.echo(f"  {row['step'][:8]} is undone by: {for_terminal(row['undo'])}")
-    click.echo("Add --apply to do it.")
+    if not len(plan):
+        click.echo(f"{for_terminal(plan.title)}: nothing to do")
+        return
+    rows = plan.rows()
+    click.echo(f"{for_terminal(plan.title)}: {len(plan)} steps, nothing is done yet\n")
+    print_table(
+        ("step", "verb", "on", "AWS", "state", "what it does"),
+        [
+            (
+                r["step"][:8],
+                r["verb"],
+                r["target"],
+                "changes" if r["changes"] else "reads",
+                r["state"],
+                r["title"],
+            )
+            for r in rows
+        ],
+    )
+    ways: dict[str, list[str]] = {}
+    for row in rows:
+        if row["undo"] and row["verb"] not in ways.setdefault(row["undo"], []):
+            ways[row["undo"]].append(row["verb"])
+    if ways:
+        click.echo("\nTo take it back:")
+    for way, verbs in ways.items():
+        click.echo(f"  {for_terminal(', '.join(verbs))}: {for_terminal(way)}")
+    click.echo("\nAdd --apply to do it.")
 
 
 def show_report(report: Any, *, as_json: bool) -> None:

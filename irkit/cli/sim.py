@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from irkit.cli.shared import json_option, print_json
-from irkit.errors import MissingExtra
+from irkit.errors import MissingExtra, NotFound
+from irkit.escape import for_terminal
 
 
 def state_folder(given: Path | None) -> Path:
@@ -43,10 +44,16 @@ def up(scenario: str, seed: int, idle_minutes: int, state: Path | None, as_json:
     """Start it and print the exports: eval "$(irkit sim up)" makes this shell use it."""
     try:
         from irkit.sim import daemon
+        from irkit.sim.scenarios import SCENARIOS
     except ImportError as error:
         raise MissingExtra(
             f"the simulator needs {error.name}", hint="pip install 'irkit-aws[sim]'"
         ) from error
+    known = (*SCENARIOS, "empty")
+    if scenario not in known:
+        raise NotFound(
+            f"there is no scenario {for_terminal(scenario)}", hint=f"choose one of {', '.join(known)}"
+        )
     folder = state_folder(state)
     click.echo("starting the simulated AWS …", err=True)
     running = daemon.up(folder, scenario=scenario, seed=seed, idle_minutes=idle_minutes)

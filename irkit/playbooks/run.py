@@ -33,13 +33,28 @@ def plan(case: Case, playbook: Playbook, given: dict[str, Any]) -> Plan:
                 act=partial(_run, step, parameters, skipped),
                 needs=tuple(f"{playbook.id}.{need}" for need in step.needs),
                 changes=step.mutates,
-                reversible="irkit case undo" if step.mutates else "",
+                reversible="irkit case undo" if step.notebook.startswith("contain/") else "",
                 stage=number,
                 deadline=step.timeout,
                 vital=step.on_failure == "stop",
             )
         )
     return Plan(case, steps, title=f"playbook {playbook.id}")
+
+
+def look(case: Case, playbook: Playbook, given: dict[str, Any]) -> None:
+    """Ask AWS whether the instances among the inputs are there, if a step would act on them; changes nothing.
+
+    Raises as `irkit.capture.describe` does: a wrong id is told before anything is begun, not by every step.
+    """
+    from irkit.capture import describe
+
+    if not any(step.notebook.startswith(("capture/", "contain/")) for step in playbook.steps):
+        return
+    inputs = playbook.resolve(given)
+    for name, spec in playbook.inputs.items():
+        if spec.type == "instance_id" and inputs[name]:
+            describe(case, inputs[name])
 
 
 def _parameters(case: Case, step: Step, inputs: dict[str, Any]) -> dict[str, Any]:

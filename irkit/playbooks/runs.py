@@ -39,7 +39,11 @@ def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
     if what == "playbook":
         from irkit.playbooks import run, schema
 
-        return run.plan(case, schema.load(args["playbook"]), dict(args["inputs"]))
+        playbook = schema.load(args["playbook"])
+        plan = run.plan(case, playbook, dict(args["inputs"]))
+        if not _known(case, _id(case, what, args)):
+            run.look(case, playbook, dict(args["inputs"]))
+        return plan
     raise BadInput(
         f"the journal knows a run of {what}, which this version of irkit does not", hint="use a newer irkit"
     )
@@ -48,10 +52,19 @@ def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
 def start(case: Case, what: str, args: Mapping[str, Any], *, progress: Progress = silent) -> Report:
     """Journal the run, apply its plan, journal how it ended. The plan is made first: bad input begins nothing."""
     plan = planned(case, what, args)
-    run = Run(id=digest([case.id, what, plain(args)])[:16], what=what, args=args)
+    run = Run(id=_id(case, what, args), what=what, args=args)
     if run.id not in {r.id for r in unfinished(case)}:
         case.journal.append(Kind.RUN, run=run.id, what=what, args=plain(args))
     return _applied(case, run, plan, progress)
+
+
+def _id(case: Case, what: str, args: Mapping[str, Any]) -> str:
+    return digest([case.id, what, plain(args)])[:16]
+
+
+def _known(case: Case, run: str) -> bool:
+    """Whether the run was begun before, so that what it was about may be gone by now."""
+    return any(e.kind is Kind.RUN and e.body["run"] == run for e in case.journal.entries)
 
 
 def unfinished(case: Case) -> list[Run]:
