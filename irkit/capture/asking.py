@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from irkit.aws import error_code
 from irkit.canonical import timestamp
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 WORKERS = 8
+# What a call can end in without AWS's answer: a refusal, no answer, or one that is not what AWS writes.
+NO_ANSWER = (BotoCoreError, ClientError, ResponseParserError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,7 @@ class Asker:
                 pages = tuple(client.get_paginator(operation).paginate(**params))
             else:
                 pages = (getattr(client, operation)(**params),)
-        except (BotoCoreError, ClientError) as error:
+        except NO_ANSWER as error:
             why = reason(error, doing=operation.replace("_", " "), resource="")
             return self._noted(Answer(**asked, code=error_code(error) or type(error).__name__, why=why))
         return self._noted(Answer(**asked, pages=pages))

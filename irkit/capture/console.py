@@ -11,10 +11,11 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from irkit.aws import error_code
 from irkit.canonical import plain
+from irkit.capture.asking import NO_ANSWER
 from irkit.capture.instance import Instance
 from irkit.errors import IrkitError
 from irkit.plan import Outcome, Running, Step, reason
@@ -46,7 +47,7 @@ def _act(running: Running, instance: Instance) -> Outcome:
     for name, take in (("screenshot", _screenshot), ("output", _output)):
         try:
             result[name] = take(running, instance, requests)
-        except (BotoCoreError, ClientError, IrkitError) as error:
+        except (*NO_ANSWER, IrkitError) as error:
             missing.append(f"console {name}: {reason(error, doing='read the console', resource=instance.id)}")
     return Outcome(result=result, missing=tuple(missing), request_ids=tuple(requests))
 

@@ -15,10 +15,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from irkit.aws import error_code, translating, wait_until
 from irkit.canonical import plain
+from irkit.capture.asking import NO_ANSWER
 from irkit.capture.instance import Instance
 from irkit.capture.once import once
 from irkit.errors import AwsError, IrkitError, WrongState
@@ -195,7 +196,7 @@ def _instance_store(case: Case, instance: Instance) -> list[str]:
     """What no snapshot holds: disks of the host computer, gone when the instance stops."""
     try:
         types = case.client("ec2").describe_instance_types(InstanceTypes=[instance.type])["InstanceTypes"]
-    except (BotoCoreError, ClientError) as error:
+    except NO_ANSWER as error:
         return [f"instance store: {reason(error, doing='ask whether there is any', resource=instance.type)}"]
     return [store for t in types for store in store_of(t)]
 

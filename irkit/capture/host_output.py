@@ -71,9 +71,9 @@ def decoded(raw: bytes) -> str:
 def taken_apart(raw: bytes) -> Output:
     """The sections in `raw`: the standard output of the script, or of several runs of it one after the other."""
     starts = [m.start() for m in _FIRST.finditer(raw)]
-    parts = [_one(raw[a:b]) for a, b in zip(starts, [*starts[1:], len(raw)], strict=True)]
-    if not parts:
+    if not starts:
         return Output(problems=("the output does not begin as the facts script's does",))
+    parts = [_one(raw[a:b]) for a, b in zip(starts, [*starts[1:], len(raw)], strict=True)]
     return Output(
         sections={name: section for part in parts for name, section in part.sections.items()},
         late=tuple(name for part in parts for name in part.late),
@@ -132,7 +132,8 @@ def _plain(raw: bytes) -> tuple[bytes, list[str]]:
     body = re.sub(rb"[^0-9A-Za-z+/=]", b"", raw[first.end() :].split(b"\n", 1)[0])
     problems: list[str] = []
     if first[2] == b"hex":
-        held = bytes.fromhex(re.sub(rb"[^0-9a-fA-F]", b"", body)[: len(body) // 2 * 2].decode("ascii") or "")
+        digits = re.sub(rb"[^0-9a-fA-F]", b"", body).decode("ascii")
+        held = bytes.fromhex(digits[: len(digits) // 2 * 2])
     else:
         try:
             held = base64.b64decode(body[: len(body) // 4 * 4])

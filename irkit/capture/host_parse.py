@@ -63,7 +63,7 @@ def parsed(raw: bytes) -> shapes.HostFacts:
 
 def _missing(output: Output) -> Iterator[str]:
     yield from output.problems
-    if not output.complete and output.sections:
+    if not output.complete and not output.problems:
         yield "the output was cut short; sections after the last one shown are missing"
     for name in output.late:
         yield f"{name}: the script's time was up before it"

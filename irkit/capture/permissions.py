@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from irkit.aws import arn_parts, error_code
+from irkit.capture.asking import NO_ANSWER
 from irkit.capture.instance import Instance
 from irkit.plan import reason
 
@@ -77,7 +78,7 @@ def dry_run(case: Case, operation: str, needed_for: str, params: Mapping[str, An
     except ClientError as error:
         code = error_code(error)
         why = reason(error, doing=operation.replace("_", " "), resource="")
-    except BotoCoreError as error:
+    except NO_ANSWER as error:
         why = reason(error, doing=operation.replace("_", " "), resource="")
     allowed = True if code == "DryRunOperation" else False if code in _DENIED else None
     return Permission(
@@ -92,7 +93,7 @@ def simulated(case: Case, arn: str) -> list[Permission]:
         answer = case.client("iam").simulate_principal_policy(
             PolicySourceArn=source, ActionNames=list(SIMULATED)
         )
-    except (BotoCoreError, ClientError) as error:
+    except NO_ANSWER as error:
         why = reason(error, doing="simulate policies", resource="")
         return [_verdict(action, None, why) for action in SIMULATED]
     decisions = {r["EvalActionName"]: r["EvalDecision"] for r in answer.get("EvaluationResults", ())}

@@ -213,12 +213,15 @@ first_of() { # the first of these commands (separated by --) that is there
 containers() {
   open='{' # doubled only when it runs: Systems Manager takes a pair of them in a parameter for one of its own
   open=$open$open
+  shape=
+  # Not the whole configuration: it holds the values of environment variables.
+  for part in Id Name Config.Image Config.Cmd State HostConfig Mounts; do shape="$shape ${open}json .$part}}"; done
   for engine in docker podman; do
     have $engine || continue
     bounded 10 $engine ps -a --no-trunc 2>/dev/null
     running=$(bounded 10 $engine ps -q 2>/dev/null)
     # shellcheck disable=SC2086 # ids are words
-    [ -z "$running" ] || bounded 10 $engine inspect --format "${open}json .Id}} ${open}json .Name}} ${open}json .Config.Image}} ${open}json .Config.Cmd}} ${open}json .State}} ${open}json .HostConfig}} ${open}json .Mounts}}" $running 2>/dev/null
+    [ -z "$running" ] || bounded 10 $engine inspect --format "$shape" $running 2>/dev/null
   done
   if have crictl; then bounded 10 crictl ps -a 2>/dev/null; fi
   if have ctr; then bounded 10 ctr -n k8s.io containers list 2>/dev/null; fi

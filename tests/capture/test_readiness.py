@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from irkit.capture import preflight
+from irkit.case import Case
+from irkit.errors import NoCredentials
+
+
+def test_the_card_says_what_can_be_captured_and_changes_nothing(
+    world: SimpleNamespace, open_case: Callable[..., Case]
+) -> None:
+    case = open_case(sources={"evidence_bucket": world.public["evidence_bucket"]})
+    begun = len(world.sim.calls())
+    card = preflight(case, world.instance_id)
+
+    assert card.seconds < 30
+    assert dict(card.capturable) == {"metadata": True, "console": True, "disks": True, "host": True}
+    assert card.problems == ()
+    assert all(p.allowed for p in card.permissions)
+    assert {
+        "ec2:CreateSnapshots",
+        "ec2:ModifyInstanceAttribute",
+        "ec2:CreateSecurityGroup",
+        "ssm:SendCommand",
+    } <= {p.action for p in card.permissions}
+    assert len(case.journal.entries) == 1
+    changed = [
+        c
+        for c in world.sim.calls()[begun:]
+        if not c.operation.startswith(("Describe", "Get", "List", "Simulate"))
+    ]
+    assert all(c.error == "DryRunOperation" for c in changed), changed
+
+
+def test_the_surroundings_are_found(world: SimpleNamespace, case: Case) -> None:
+    card = preflight(case, world.instance_id)
+    found = card.surroundings
+    assert found.scaling["state"] == "InService"
+    assert [g.state for g in found.target_groups] == ["healthy"]
+    assert len(found.role_sharers) == 1
+    assert all(world.instance_id not in others for others in found.group_sharers.values())
+    told = " ".join(i.what for i in card.warnings)
+    for word in ("Auto Scaling", "takes traffic", "use its role", "IMDSv1", "no evidence bucket"):
+        assert word in told
+    assert all(i.do for i in (*card.warnings, *card.problems))
+
+
+def test_the_card_is_shown_as_json_table_html_and_one_line(world: SimpleNamespace, case: Case) -> None:
+    card = preflight(case, world.instance_id)
+    assert json.loads(json.dumps(card.to_dict()))["schema"] == "irkit/preflight/1"
+    assert list(card.to_frame().columns) == ["what", "stands", "do"]
+    assert "<script" not in card._repr_html_()
+    assert repr(card).count("\n") == 0
+
+
+def test_a_missing_permission_is_a_problem_that_names_it(world: SimpleNamespace, case: Case) -> None:
+    iam = world.sim.session().client("iam")
+    iam.create_user(UserName="reader")
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+            {"Effect": "Deny", "Action": ["ec2:CreateSnapshots", "ssm:SendCommand"], "Resource": "*"},
+        ],
+    }
+    iam.put_user_policy(UserName="reader", PolicyName="most", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    os.environ |= {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    card = preflight(case, world.instance_id)
+
+    told = [i.what for i in card.problems]
+    assert any("ec2:CreateSnapshots" in what for what in told), card.permissions
+    assert any("ssm:SendCommand" in what for what in told), card.permissions
+    assert (card.capturable["disks"], card.capturable["host"], card.capturable["console"]) == (
+        False,
+        False,
+        True,
+    )
+
+
+def test_a_refused_simulation_leaves_permissions_unknown_not_denied(
+    world: SimpleNamespace, case: Case
+) -> None:
+    world.sim.faults.inject("iam", "SimulatePrincipalPolicy", "AccessDenied", status=403, times=9)
+    card = preflight(case, world.instance_id)
+    assert {p.allowed for p in card.permissions if p.how == "simulation"} == {None}
+    assert card.capturable["host"]
+    assert any("unknown whether allowed" in i.what for i in card.warnings)
+
+
+def test_an_agent_that_is_off_is_explained(world: SimpleNamespace, case: Case) -> None:
+    world.sim.hosts.switch_agent(world.instance_id, online=False)
+    try:
+        card = preflight(case, world.instance_id)
+    finally:
+        world.sim.hosts.switch_agent(world.instance_id, online=True)
+    assert not card.capturable["host"]
+    assert card.capturable["disks"]
+    assert "ConnectionLost" in str(card.node.why)
+
+
+def test_a_lookup_that_fails_is_named_and_stops_nothing(world: SimpleNamespace, case: Case) -> None:
+    world.sim.faults.inject("elbv2", "DescribeTargetGroups", "AccessDenied", status=403, times=9)
+    world.sim.faults.inject(
+        "autoscaling", "DescribeAutoScalingInstances", "AccessDenied", status=403, times=9
+    )
+    card = preflight(case, world.instance_id)
+    assert card.surroundings.target_groups == ()
+    assert any("describe_auto_scaling_instances" in gap for gap in card.surroundings.unknown)
+
+
+def test_a_case_about_another_account_is_a_problem(
+    world: SimpleNamespace, open_case: Callable[..., Case]
+) -> None:
+    card = preflight(open_case(account="999988887777"), world.instance_id)
+    assert any("999988887777" in i.what for i in card.problems)
+
+
+def test_checks_that_are_too_slow_are_unknown(
+    world: SimpleNamespace, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    from irkit.capture import surroundings
+
+    monkeypatch.setattr(surroundings, "target_groups", lambda *_: time.sleep(4))
+    card = preflight(case, world.instance_id, budget=2.5)
+    assert any("target groups: no answer within" in gap for gap in card.surroundings.unknown)
+    assert card.seconds < 4
+
+
+def test_without_credentials_there_is_no_card(
+    world: SimpleNamespace, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(NoCredentials):
+        preflight(case, world.instance_id)
