@@ -53,6 +53,11 @@ class Casebook:
         return next((found[0] for text in named if (found := _INSTANCE.search(text))), "")
 
     @property
+    def simulated(self) -> str:
+        """The name of the simulated world that the case plays in; empty for real AWS."""
+        return (self.facts.simulated or "").rstrip("/").rpartition("/")[2]
+
+    @property
     def account(self) -> str:
         """The suspect's account, as the case or else the preflight has it."""
         instance = (self.artifacts.preflight or {}).get("instance")

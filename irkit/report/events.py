@@ -68,7 +68,7 @@ def timeline_of(book: Casebook) -> list[Event]:
     """As `timeline`, of a case that was read already."""
     events = [event for finding in book.findings if (event := _found(finding))]
     events += _calls(book.traces.calls) if book.traces else []
-    events += [_step(step) for step in book.steps]
+    events += [_step(step) for step in book.steps if not step.notebook]
     events += [event for entry in book.entries if (event := _entry(entry))]
     return sorted(events, key=lambda event: (event.time, _ORDER.index(event.source), event.what, event.who))
 
@@ -143,11 +143,15 @@ def _step(step: StepRecord) -> Event:
     return Event(
         time=step.began,
         until=step.ended if step.ended > step.began else None,
-        what=f"{step.title} ({step.target}): {step.standing}{why}",
+        what=f"{_titled(step)}: {step.standing}{why}",
         who=step.actor,
         source="journal",
         basis=tuple(f"entry {seq}" for seq in step.entries),
     )
+
+
+def _titled(step: StepRecord) -> str:
+    return step.title if step.target in step.title else f"{step.title} ({step.target})"
 
 
 def _entry(entry: Entry) -> Event | None:

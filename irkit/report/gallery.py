@@ -81,7 +81,7 @@ _Wanted = tuple[str, str, Callable[[], str], Callable[[], str], "Callable[[Theme
 
 
 def _wanted(book: Casebook) -> list[_Wanted]:
-    who, when = book.incident.principals, book.incident.window
+    when = book.incident.window
     wanted: list[_Wanted] = []
     if book.traces is not None and book.traces.extent.records:
         calls, cells, whose = book.traces.activity, book.traces.calls, "Intruder's credentials"
@@ -91,10 +91,10 @@ def _wanted(book: Casebook) -> list[_Wanted]:
         wanted += [
             (
                 "activity",
-                "api_activity over all ingested CloudTrail records",
-                lambda: figures.activity.headline(calls, suspects=who, window=when),
-                lambda: figures.activity.alt(calls, suspects=who, window=when),
-                lambda theme: figures.activity.draw(calls, suspects=who, window=when, theme=theme),
+                "all ingested CloudTrail records; the intruder's are those with the incident's keys from its addresses",
+                lambda: figures.activity.headline(calls, window=when),
+                lambda: figures.activity.alt(calls, window=when),
+                lambda theme: figures.activity.draw(calls, window=when, theme=theme),
             ),
             (
                 "heat",
@@ -127,13 +127,14 @@ def _wanted(book: Casebook) -> list[_Wanted]:
                 lambda theme: figures.outbound.draw(outbound, suspects=there, theme=theme),
             )
         )
+    done = [step for step in book.steps if not step.notebook]
     wanted += [
         (
             "steps",
             "the journal",
-            lambda: figures.steps.headline(book.steps),
-            lambda: figures.steps.alt(book.steps),
-            lambda theme: figures.steps.draw(book.steps, theme=theme),
+            lambda: figures.steps.headline(done),
+            lambda: figures.steps.alt(done),
+            lambda theme: figures.steps.draw(done, theme=theme),
         ),
         (
             "inventory",

@@ -42,7 +42,7 @@ def gaps(book: Casebook, figures: list[str]) -> list[Gap]:
 def _steps(book: Casebook) -> Iterator[Gap]:
     topic = "capture and containment"
     for step in book.steps:
-        name = f"{step.title} ({step.target})"
+        name = step.title if step.target in step.title else f"{step.title} ({step.target})"
         if step.standing == "skipped":
             yield Gap(topic="skipped steps, and why", text=f"{name}: {step.why or 'no reason is recorded'}")
         elif step.standing == "failed":
@@ -129,8 +129,8 @@ def _preflight(book: Casebook) -> Iterator[Gap]:
 
 def _standing(book: Casebook) -> Iterator[Gap]:
     topic = "limits of the method"
-    if book.facts.simulated:
-        text = f"The account is simulated ({book.facts.simulated}): times and AWS's own checks are not those of AWS"
+    if book.simulated:
+        text = f"The account is simulated ({book.simulated}): times and AWS's own checks are not those of AWS"
         yield Gap(topic=topic, text=text)
     yield Gap(
         topic=topic,

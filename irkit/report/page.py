@@ -163,7 +163,7 @@ def _annex(told: Told) -> Annex:
     sql: tuple[str, ...] = ()
     try:
         asked = hunt.question(told.question)
-        doc = " ".join(asked.doc.split())
+        doc = " ".join(asked.doc.replace("`", "").split())
         sql = tuple(line.rstrip() for line in asked.sql.strip().splitlines())
     except IrkitError:
         doc = "This version of irkit does not know the question."

@@ -54,7 +54,7 @@ def _read(tables: Tables, incident: Incident, answers: Sequence[Told]) -> Traces
     return Traces(
         extent=tables.extent,
         data_events=int(tables.rows(f"select count(*) from cloudtrail where {data}")[0][0]),
-        activity=hunt.ask(tables, "api_activity").frame,
+        activity=activity_by_hour(tables, incident),
         calls=calls_of_incident(tables, incident),
         hours=calls_by_hour(tables),
         edges=edges_of_incident(tables, incident),
@@ -68,9 +68,7 @@ def calls_of_incident(tables: Tables, incident: Incident) -> pd.DataFrame:
     A stolen key of a role is also used by the machine it belongs to; the addresses tell the two apart. Columns:
     `minute`, `first_seen`, `last_seen`, `api`, `principal`, `access_key_id`, `source_ip`, `calls`, `denied`.
     """
-    keys, names = _placeholders("key", incident.keys)
-    places, more = _placeholders("ip", incident.addresses)
-    where = f"access_key_id in ({keys})" + (f" and source_ip in ({places})" if incident.addresses else "")
+    where, bound = _of_incident(incident)
     return tables.frame(
         f"""select date_trunc('minute', event_time) as minute, min(event_time) as first_seen,
                    max(event_time) as last_seen, {_API} as api, principal, access_key_id, source_ip,
@@ -78,7 +76,22 @@ def calls_of_incident(tables: Tables, incident: Incident) -> pd.DataFrame:
             from cloudtrail where {where}
             group by date_trunc('minute', event_time), {_API}, principal, access_key_id, source_ip
             order by first_seen, api, principal, access_key_id, source_ip""",
-        {**names, **(more if incident.addresses else {})},
+        bound,
+    )
+
+
+def activity_by_hour(tables: Tables, incident: Incident) -> pd.DataFrame:
+    """All calls by hour and principal: `hour`, `principal`, `intruder`, `calls`, `denied`.
+
+    `intruder` tells the calls of the incident from those that the same principal makes in its own business.
+    """
+    where, bound = _of_incident(incident)
+    return tables.frame(
+        f"""select date_trunc('hour', event_time) as hour, principal, coalesce({where}, false) as intruder,
+                   count(*) as calls, sum(case when {_DENIED} then 1 else 0 end) as denied
+            from cloudtrail group by date_trunc('hour', event_time), principal, coalesce({where}, false)
+            order by hour, principal, intruder""",
+        bound,
     )
 
 
@@ -100,6 +113,14 @@ def edges_of_incident(tables: Tables, incident: Incident) -> pd.DataFrame:
             order by event_time, event_id""",
         names,
     )
+
+
+def _of_incident(incident: Incident) -> tuple[str, Mapping[str, object]]:
+    keys, names = _placeholders("key", incident.keys)
+    if not incident.addresses:
+        return f"access_key_id in ({keys})", names
+    places, more = _placeholders("ip", incident.addresses)
+    return f"access_key_id in ({keys}) and source_ip in ({places})", {**names, **more}
 
 
 def _placeholders(prefix: str, values: Sequence[str]) -> tuple[str, Mapping[str, object]]:

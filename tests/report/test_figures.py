@@ -201,6 +201,16 @@ def test_a_quiet_intruder_is_shown_however_busy_the_others_are() -> None:
     assert "quiet" in shown(figures.activity.draw(calls, suspects=["quiet"]))
 
 
+def test_what_a_stolen_identity_does_in_its_own_business_is_told_apart_from_the_intruder() -> None:
+    own = hourly(("arn:aws:iam::111122223333:role/Web",), hours=9).assign(intruder=False)
+    bad = hourly(("arn:aws:iam::111122223333:role/Web",), hours=2).assign(intruder=True)
+    ax = figures.activity.draw(pd.concat([own, bad]))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["role/Web", "role/Web"]
+    assert {bar.get_hatch() for bar in ax.patches} == {None, "////"}
+    words = figures.activity.alt(pd.concat([own, bad]))
+    assert "intruder as role/Web: 3 calls, 1 refused; all else: 31 calls." in words
+
+
 def test_rows_that_do_not_fit_are_counted_not_dropped_in_silence() -> None:
     many = tuple(f"svc:Api{n}" for n in range(60))
     assert "38 others" in shown(figures.heat.draw(cells(many)))

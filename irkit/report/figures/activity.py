@@ -44,7 +44,9 @@ def draw(
     ax: Axes | None = None,
     theme: Theme = LIGHT,
 ) -> Axes:
-    """Calls per hour and principal. `calls` has `hour`, `principal`, `calls`, `denied`; `suspects` are drawn first.
+    """Calls per hour and principal. `calls` has `hour`, `principal`, `calls`, `denied`, one row an hour or more.
+
+    A column `intruder` marks rows that are the intruder's; without it, all rows of the principals in `suspects` are.
 
     Heights are square roots within a row, so that a quiet intruder is seen beside a busy service.
     """
@@ -90,13 +92,11 @@ def draw(
         )
     ax.set_yticks([n + 0.3 for n in range(len(rows))], [literal(row.name) for row in reversed(rows)])
     ax.set_ylim(-0.12, len(rows) + 0.05)
-    handles: list[Any] = [Patch(facecolor=theme.usual, label="other principals")]
+    handles: list[Any] = [Patch(facecolor=theme.usual, label="everything else")]
     if any(row.suspect for row in rows):
         handles.insert(
             0,
-            Patch(
-                facecolor=theme.suspect, hatch="////", edgecolor=theme.paper, label="named in the findings"
-            ),
+            Patch(facecolor=theme.suspect, hatch="////", edgecolor=theme.paper, label="the intruder"),
         )
     if calls["denied"].any():
         handles.append(
@@ -116,12 +116,14 @@ def draw(
 
 def headline(calls: pd.DataFrame, *, suspects: Collection[str] = (), window: Window | None = None) -> str:
     """The finding that the figure shows."""
-    found = sorted(set(suspects) & set(calls["principal"].dropna()))
+    known = _marked(calls, suspects)
+    found = known.loc[known["intruder"], "principal"].nunique()
     if found and window:
-        acted = counted(len(found), "principal")
-        return f"Intruder active as {acted}, {clock(window[0])} to {clock(window[1])} UTC"
-    principals = counted(calls["principal"].nunique(), "principal")
-    return f"{principals} made {counted(int(calls['calls'].sum()), 'call')}"
+        return (
+            f"Intruder active as {counted(found, 'principal')}, {clock(window[0])} to {clock(window[1])} UTC"
+        )
+    principals = counted(known["principal"].nunique(), "principal")
+    return f"{principals} made {counted(int(known['calls'].sum()), 'call')}"
 
 
 def alt(calls: pd.DataFrame, *, suspects: Collection[str] = (), window: Window | None = None) -> str:
@@ -130,28 +132,37 @@ def alt(calls: pd.DataFrame, *, suspects: Collection[str] = (), window: Window |
     if not rows:
         return "Empty: no CloudTrail records were ingested."
     told = [
-        f"{shortened(row.name)}: {counted(int(row.calls['calls'].sum()), 'call')}"
+        f"intruder as {shortened(row.name)}: {counted(int(row.calls['calls'].sum()), 'call')}"
         f", {int(row.calls['denied'].sum()):,} refused"
         for row in rows
         if row.suspect
     ]
     others = sum(int(row.calls["calls"].sum()) for row in rows if not row.suspect)
     text = f"{headline(calls, suspects=suspects, window=window)}. Calls per hour, one row a principal."
-    return f"{text} {'; '.join(told)}{'; ' if told else ''}all others: {counted(others, 'call')}."
+    return f"{text} {'; '.join(told)}{'; ' if told else ''}all else: {counted(others, 'call')}."
+
+
+def _marked(calls: pd.DataFrame, suspects: Collection[str]) -> pd.DataFrame:
+    known = calls.assign(principal=calls["principal"].fillna("(no principal)"))
+    marked = known["intruder"] if "intruder" in known else known["principal"].isin(suspects)
+    return known.assign(intruder=marked.astype(bool))
 
 
 def _rows(calls: pd.DataFrame, suspects: Collection[str]) -> Sequence[_Row]:
     if calls.empty:
         return ()
-    known = calls.assign(principal=calls["principal"].fillna("(no principal)"))
-    totals = known.groupby("principal", sort=True)["calls"].sum().sort_values(ascending=False, kind="stable")
-    named = [name for name in totals.index if name in suspects][:_SUSPECTS]
-    usual = [name for name in totals.index if name not in named]
-    rows = [_Row(short_arn(name), True, _hourly(known, [name])) for name in named]
-    rows += [_Row(short_arn(name), False, _hourly(known, [name])) for name in usual[:_OTHERS]]
-    if len(usual) > _OTHERS:
-        rest = usual[_OTHERS:]
-        rows.append(_Row(counted(len(rest), "other principal"), False, _hourly(known, rest)))
+    known = _marked(calls, suspects)
+    bad, rest = known[known["intruder"]], known[~known["intruder"]]
+    # The intruder in the order of appearance, everyone else by how busy they are.
+    named = list(bad.groupby("principal")["hour"].min().sort_values(kind="stable").index)[:_SUSPECTS]
+    usual = list(rest.groupby("principal")["calls"].sum().sort_values(ascending=False, kind="stable").index)
+    # A principal whose keys were taken is shown with its own business too.
+    usual.sort(key=lambda name: name not in named)
+    shown = usual[: _OTHERS + len(named)]
+    rows = [_Row(short_arn(name), True, _hourly(bad, [name])) for name in named]
+    rows += [_Row(short_arn(name), False, _hourly(rest, [name])) for name in shown]
+    if more := usual[len(shown) :]:
+        rows.append(_Row(counted(len(more), "other principal"), False, _hourly(rest, more)))
     return rows
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST = 44
+_WIDE = 58  # characters of a title
 _MARKERS: dict[Standing, str] = {
     "done": "o",
     "done in part": "P",
@@ -76,9 +77,7 @@ def draw(steps: Sequence[StepRecord], *, ax: Axes | None = None, theme: Theme = 
             markeredgecolor=theme.paper,
             markeredgewidth=0.6,
         )
-    ax.set_yticks(
-        range(len(shown)), [literal(step.title or step.verb, most=52) for step in shown], fontsize=8.5
-    )
+    ax.set_yticks(range(len(shown)), [_label(step) for step in shown], fontsize=8.5)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     low, high = min(step.began for step in shown), max(step.ended for step in shown)
     margin = max((high - low).total_seconds() * 0.03, 0.5) / 86400
@@ -105,6 +104,12 @@ def draw(steps: Sequence[StepRecord], *, ax: Axes | None = None, theme: Theme = 
     legend(ax, handles, theme)
     titled(ax, headline(steps), theme)
     return ax
+
+
+def _label(step: StepRecord) -> str:
+    """A title is cut at its end: its first words say what was done."""
+    title = step.title or step.verb
+    return literal(title if len(title) <= _WIDE else f"{title[: _WIDE - 1].rstrip()}…", most=_WIDE + 20)
 
 
 def headline(steps: Sequence[StepRecord]) -> str:
