@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import PurePath
@@ -20,22 +21,33 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 def plain(value: Any) -> Json:
     """`value` as JSON types only: times become ISO 8601 UTC with `Z`, bytes their length and SHA-256, paths text.
 
-    Anything else that JSON does not know becomes its `str`; nothing is dropped.
+    Anything else that JSON does not know becomes its `str`, NaN and infinities too; nothing is dropped.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {_text(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
         return [plain(v) for v in items]
     if isinstance(value, datetime):
         return timestamp(value)
     if isinstance(value, date | PurePath):
-        return str(value)
+        return _text(str(value))
     if isinstance(value, bytes | bytearray):
         return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
-    return str(value)
+    return _text(str(value))
+
+
+def _text(text: str) -> str:
+    """`text` with surrogate pairs joined: JSON cannot tell a pair from its character, and keys are sorted by it."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def dumps(value: Any) -> str:

@@ -1,7 +1,7 @@
 """The case: one investigation, its folder, its journal, its evidence and its way to AWS. Nearly every verb takes one.
 
     <cases>/<case id>/
-      case.json                what the case is; written once, its hash is in the journal's first entry
+      case.json                what the case is; written once, its hash is in the journal's entry `opened`
       journal.jsonl            everything that was meant and done (`irkit.journal`)
       manifest.json            every evidence item; manifest-sha256.txt is the same for `sha256sum --check`
       intake/cases/<id>/…      originals, one folder an item
@@ -19,6 +19,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +30,15 @@ from irkit.canonical import timestamp
 from irkit.errors import IntegrityError, InvalidName, NotFound
 from irkit.escape import for_terminal
 from irkit.evidence.store import Evidence
-from irkit.journal import Journal, Kind, machine_actor
+from irkit.journal import Entry, Journal, Kind
 
 if TYPE_CHECKING:
     from irkit.aws.sessions import Sessions
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
+
+
+_SCHEMA = "irkit/case/1"
 
 
 def case_name(text: str) -> str:
@@ -102,14 +106,12 @@ class Case:
         Raises `InvalidName` for an id that cannot be a folder's name and `StorageError` when the folder cannot be made.
         """
         root = cases_folder(cases) / case_name(case_id)
-        if (root / "case.json").exists() and (root / "journal.jsonl").exists():
-            case = cls.load(case_id, cases=cases)
-            if case.journal.entries:
-                return case
+        if (root / "journal.jsonl").exists() and _opening(Journal(root / "journal.jsonl", actor="")):
+            return cls._found(root)
         facts = Facts(
             id=case_id,
             title=title or case_id,
-            responder=responder or getpass.getuser(),
+            responder=responder or _login(),
             opened_at=timestamp(datetime.now(UTC)),
             region=region,
             account=account,
@@ -123,17 +125,18 @@ class Case:
                 (root / place).mkdir(parents=True, exist_ok=True)
             for kind in ("artifacts", "logs", "notes", "reports"):
                 (root / "active" / "cases" / case_id / kind).mkdir(parents=True, exist_ok=True)
-        text = (
-            json.dumps({"schema": "irkit/case/1", **asdict(facts)}, indent=1, sort_keys=True) + "\n"
-        ).encode()
-        # case.json last: a folder without it, or with an empty journal, is an opening that was cut short and is redone.
-        if not (root / "journal.jsonl").exists():
-            Journal.create(root / "journal.jsonl", actor=machine_actor())
-        durable.replace(root / "case.json", text)
-        case = cls._found(root)
-        if not case.journal.entries:
-            case.journal.append(Kind.OPENED, case=case_id, case_file=hashlib.sha256(text).hexdigest())
-        return case
+        text = (json.dumps({"schema": _SCHEMA, **asdict(facts)}, indent=1, sort_keys=True) + "\n").encode()
+        # A folder whose journal has no first entry is an opening that was cut short and is redone. Who comes second,
+        # of two that open the case at once, finds it opened.
+        with durable.storage("create the case", root):
+            (root / "journal.jsonl").touch(mode=0o600)
+        journal = Journal(root / "journal.jsonl", actor=facts.responder)
+        with journal.exclusive():
+            if _opening(journal) is None:
+                _was_never_opened(root)
+                durable.replace(root / "case.json", text)
+                journal.append(Kind.OPENED, case=case_id, case_file=hashlib.sha256(text).hexdigest())
+        return cls._found(root)
 
     @classmethod
     def load(cls, case_id: str, *, cases: Path | str | None = None) -> Case:
@@ -154,16 +157,27 @@ class Case:
         with durable.storage("read the case", root / "case.json"):
             text = (root / "case.json").read_bytes()
         try:
-            raw = json.loads(text)
-            raw.pop("schema")
-            facts = Facts(**raw)
-        except (ValueError, KeyError, TypeError) as error:
+            raw = dict(json.loads(text))
+            schema = raw.pop("schema")
+            facts = Facts(**raw) if schema == _SCHEMA else None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise IntegrityError(
                 f"{root / 'case.json'} is damaged", hint="restore it from a copy; it is written once"
             ) from error
+        if facts is None:
+            raise IntegrityError(
+                f"{root / 'case.json'} is of schema {for_terminal(schema)}, not {_SCHEMA}",
+                hint="use a newer irkit",
+            )
         journal = Journal(root / "journal.jsonl", actor=facts.responder)
-        opened = journal.entries[:1]
-        if opened and opened[0].body.get("case_file") != hashlib.sha256(text).hexdigest():
+        opened = _opening(journal)
+        if opened is None:
+            _was_never_opened(root)
+            raise NotFound(
+                f"the opening of case {facts.id} was cut short",
+                hint="run `irkit case open` with its id again",
+            )
+        if opened.body.get("case_file") != hashlib.sha256(text).hexdigest():
             raise IntegrityError(
                 f"{root / 'case.json'} is not what the journal's first entry recorded",
                 hint="restore it from a copy, then run `irkit case verify`",
@@ -221,8 +235,36 @@ class Case:
         return f"<Case {self.id}: {len(self.evidence.items())} items, {len(self.journal.entries)} entries, {self.root}>"
 
 
+def _opening(journal: Journal) -> Entry | None:
+    """The entry that opened the case. A torn write may be recorded before it."""
+    return next((e for e in journal.entries if e.kind is Kind.OPENED), None)
+
+
+def _was_never_opened(root: Path) -> None:
+    if (root / "manifest.json").exists():
+        raise IntegrityError(
+            f"{root / 'journal.jsonl'} has lost its entries: manifest.json knows some",
+            hint="restore it from a copy, then run `irkit case verify`",
+        )
+
+
+def _login() -> str:
+    """The login name, or the user's number where the system does not know one, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
 def found(cases: Path | str | None = None) -> list[Case]:
-    """The cases in a folder, by id."""
+    """The cases in a folder, by id; those whose opening was cut short are none yet."""
     folder = cases_folder(cases)
-    names = sorted(p.name for p in folder.iterdir() if (p / "case.json").is_file()) if folder.is_dir() else []
-    return [Case.load(name, cases=folder) for name in names if _CASE_ID.fullmatch(name)]
+    with durable.storage("list the cases", folder):
+        names = (
+            sorted(p.name for p in folder.iterdir() if (p / "case.json").is_file()) if folder.is_dir() else []
+        )
+    cases_found = []
+    for name in filter(_CASE_ID.fullmatch, names):
+        with suppress(NotFound):
+            cases_found.append(Case.load(name, cases=folder))
+    return cases_found

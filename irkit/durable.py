@@ -9,11 +9,12 @@ import errno
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from irkit.errors import StorageError
+from irkit.errors import IrkitError, StorageError
 
 _HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, it goes on where it stopped",
@@ -98,20 +99,51 @@ def create(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, waiting: Callable[[], None]) -> Iterator[None]:
+def locked(path: Path, *, waiting: Callable[[], None], patience: float | None = None) -> Iterator[int]:
     """Hold the lock file `path` against other threads and processes; `waiting` is called once if it must be waited for.
 
-    The lock goes with the process, so one that was killed leaves none behind.
+    The lock goes with the process, so one that was killed leaves none behind. A thread that must go on holding it
+    duplicates the descriptor that is yielded. Raises `Held` after `patience` seconds.
     """
     with storage("lock", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        with storage("lock", path):
+            free = try_lock(fd)
+        if not free:
             waiting()
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
+            _wait_for(fd, path, patience)
+        yield fd
     finally:
         os.close(fd)
+
+
+class Held(IrkitError):
+    """Someone else holds a lock and did not let go in time."""
+
+
+def try_lock(fd: int) -> bool:
+    """Whether the lock on the open file `fd` is ours now; never waits."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait_for(fd: int, path: Path, patience: float | None) -> None:
+    end = None if patience is None else time.monotonic() + patience
+    while True:
+        with storage("lock", path):
+            if end is None:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                return
+            if try_lock(fd):
+                return
+        if time.monotonic() >= end:
+            raise Held(
+                f"{path.name} is still held by another process or thread after {patience:.0f} s",
+                hint="wait for it to end, then run the same command again",
+            )
+        time.sleep(0.2)

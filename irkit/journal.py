@@ -8,8 +8,9 @@ The rules that everything else builds on:
 
 * **Write-ahead.** An action is `intended` before the call and `done`, `failed` or `skipped` after it.
 * **An entry counts when its line ends in a newline.** A crash can leave bytes after the last newline: the *torn
-  tail*. They stay in the file. The next writer appends a `recovered` entry that names their offset, length and
-  SHA-256; until then `read` reports them as torn. Bytes that are neither an entry nor so accounted for are damage.
+  tail*. They stay in the file. Where only the newline is missing, the next writer adds it; else it cancels them (the
+  control character CAN and a newline) and appends a `recovered` entry that names their offset, length and SHA-256.
+  Until then `read` reports them as torn. Bytes that are neither an entry nor so accounted for are damage.
 * **One writer at a time.** A lock on the file orders threads and processes; a writer first reads what others added.
 * **A failed write is taken back.** When the disk fills up in the middle of a line, the line is cut off again.
 
@@ -23,10 +24,9 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -39,6 +39,8 @@ from irkit.durable import append_all, create, storage
 from irkit.errors import JournalDamaged
 
 GENESIS = "0" * 64
+# No entry can hold the byte, so a line that was cut short and cancelled is never taken for one that was changed.
+_CANCELLED = b"\x18\n"
 
 
 class Kind(StrEnum):
@@ -68,6 +70,7 @@ class Entry:
     body: Mapping[str, Any]
     prev: str
     hash: str
+    tool: str = f"irkit/{__version__}"
 
     @property
     def step(self) -> str | None:
@@ -77,7 +80,8 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as the dictionary that its line holds."""
-        return _sealed(self.seq, self.at, self.kind, self.actor, self.body, self.prev) | {"hash": self.hash}
+        sealed = _sealed(self.seq, self.at, self.kind, self.actor, self.body, self.prev)
+        return sealed | {"tool": self.tool, "hash": self.hash}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,19 +114,21 @@ def _parse(line: bytes) -> Entry | None:
         if not isinstance(raw, dict) or dumps(raw).encode("ascii") != line:
             return None
         claimed = raw.pop("hash")
-        if hashlib.sha256(dumps(raw).encode("ascii")).hexdigest() != claimed:
+        if hashlib.sha256(dumps(raw).encode("ascii")).hexdigest() != claimed or raw.pop("v") != 1:
             return None
-        return Entry(
-            seq=raw["seq"],
-            at=raw["at"],
-            kind=Kind(raw["kind"]),
-            actor=raw["actor"],
-            body=raw["body"],
-            prev=raw["prev"],
-            hash=claimed,
-        )
+        entry = Entry(**(raw | {"kind": Kind(raw["kind"])}), hash=claimed)
+        return entry if _shaped(raw) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _shaped(raw: Mapping[str, Any]) -> bool:
+    texts = (raw["at"], raw["actor"], raw["prev"], raw["tool"])
+    return (
+        isinstance(raw["seq"], int)
+        and isinstance(raw["body"], dict)
+        and all(isinstance(t, str) for t in texts)
+    )
 
 
 def scan(data: bytes, *, base: int = 0, seq: int = 0, prev: str = GENESIS) -> Reading:
@@ -131,7 +137,7 @@ def scan(data: bytes, *, base: int = 0, seq: int = 0, prev: str = GENESIS) -> Re
     pos = end = 0
     while (newline := data.find(b"\n", pos)) >= 0:
         entry = _parse(data[pos:newline])
-        if entry is not None and (pos == end or _accounts_for(entry, base + end, data[end : pos - 1])):
+        if entry is not None and (pos == end or _accounts_for(entry, base + end, data, end, pos)):
             due = (seq + len(entries), entries[-1].hash if entries else prev)
             if (entry.seq, entry.prev) != due:
                 return _damaged(
@@ -139,14 +145,15 @@ def scan(data: bytes, *, base: int = 0, seq: int = 0, prev: str = GENESIS) -> Re
                 )
             entries.append(entry)
             end = newline + 1
+        elif not data.endswith(_CANCELLED, pos, newline + 1):
+            break
         pos = newline + 1
-    rest = data[end:]
-    # The newline is the last byte of every write, so what a crash cut short never ends in one.
-    if rest.endswith(b"\n") or any(_parse(line) for line in rest.split(b"\n")[:-1]):
-        return _damaged(
-            entries, base + end, seq + len(entries), "is not what was written (changed, cut or inserted)"
-        )
-    return Reading(entries=tuple(entries), end=base + end, torn=rest)
+    due = (seq + len(entries), entries[-1].hash if entries else prev)
+    # The newline is the last byte of every write, so what a crash cut short has none unless it was cancelled.
+    last = None if b"\n" in data[pos:] else _parse(data[pos:])
+    if b"\n" in data[pos:] or (last is not None and (last.seq, last.prev) != due):
+        return _damaged(entries, base + end, due[0], "is not what was written (changed, cut or inserted)")
+    return Reading(entries=tuple(entries), end=base + end, torn=data[end:])
 
 
 def _damaged(entries: list[Entry], offset: int, number: int, what: str) -> Reading:
@@ -154,9 +161,18 @@ def _damaged(entries: list[Entry], offset: int, number: int, what: str) -> Readi
     return Reading(entries=tuple(entries), end=offset, problems=(problem,))
 
 
-def _accounts_for(entry: Entry, offset: int, torn: bytes) -> bool:
-    expected = {"offset": offset, "length": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
-    return entry.kind is Kind.RECOVERED and entry.body.get("torn") == expected
+def _accounts_for(entry: Entry, offset: int, data: bytes, start: int, pos: int) -> bool:
+    """Whether `entry`, at `pos` of `data`, records what was torn at `start`, which is `offset` in the file."""
+    torn = data[start : pos - len(_CANCELLED)]
+    return (
+        entry.kind is Kind.RECOVERED
+        and data.endswith(_CANCELLED, start, pos)
+        and entry.body.get("torn") == _torn_bytes(offset, torn)
+    )
+
+
+def _torn_bytes(offset: int, torn: bytes) -> dict[str, Any]:
+    return {"offset": offset, "length": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
 
 
 class Journal:
@@ -203,19 +219,34 @@ class Journal:
 
     def refresh(self) -> None:
         """Read what others appended since."""
-        with self.lock, storage("read the journal", self.path):
-            size = self.path.stat().st_size
-            if size == self._end:
-                self._torn = b""
+        with self.lock:
+            if self._fd >= 0:
+                self._read(self._fd)
                 return
-            if size < self._end:
-                raise JournalDamaged(
-                    f"{self.path} became shorter while it was open",
-                    hint="restore it from a copy, then run `irkit case verify`",
-                )
-            with self.path.open("rb") as file:
-                file.seek(self._end)
-                self._take(file.read())
+            with storage("read the journal", self.path):
+                fd = os.open(self.path, os.O_RDONLY)
+            try:
+                self._read(fd)
+            except JournalDamaged:
+                # Perhaps another process is in the middle of a write: look again when it is not.
+                with storage("lock the journal", self.path):
+                    fcntl.flock(fd, fcntl.LOCK_SH)
+                self._read(fd)
+            finally:
+                os.close(fd)
+
+    def _read(self, fd: int) -> None:
+        with storage("read the journal", self.path):
+            size = os.fstat(fd).st_size
+            data = os.pread(fd, size - self._end, self._end) if size > self._end else b""
+            while len(data) < size - self._end and (more := os.pread(fd, size, self._end + len(data))):
+                data += more
+        if size < self._end:
+            raise JournalDamaged(
+                f"{self.path} became shorter while it was open",
+                hint="restore it from a copy, then run `irkit case verify`",
+            )
+        self._take(data)
 
     def _take(self, data: bytes) -> None:
         seq, prev = self.head
@@ -237,15 +268,17 @@ class Journal:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the journal against other threads and processes, up to date with what they wrote."""
-        with self.lock, storage("write the journal", self.path):
+        with self.lock:
             if self._fd >= 0:  # held already by this thread, further out
                 yield
                 return
-            fd = os.open(self.path, os.O_RDWR | os.O_APPEND)
+            with storage("write the journal", self.path):
+                fd = os.open(self.path, os.O_RDWR | os.O_APPEND)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                self.refresh()
+                with storage("lock the journal", self.path):
+                    fcntl.flock(fd, fcntl.LOCK_EX)
                 self._fd = fd
+                self.refresh()
                 yield
             finally:
                 self._fd = -1
@@ -253,27 +286,41 @@ class Journal:
 
     def _append(self, kind: Kind, body: Mapping[str, Any]) -> Entry:
         if self._torn and kind is not Kind.RECOVERED:
-            torn = {
-                "offset": self._end,
-                "length": len(self._torn),
-                "sha256": hashlib.sha256(self._torn).hexdigest(),
-            }
-            self._append(
-                Kind.RECOVERED, {"torn": torn, "what": "a write that a crash cut short; left in place"}
-            )
+            self._settle_torn()
         seq, prev = self.head
         at = timestamp(self._clock())
         sealed = _sealed(seq + 1, at, kind, self.actor, _object(plain(body)), prev)
         digest = hashlib.sha256(dumps(sealed).encode("ascii")).hexdigest()
         line = dumps(sealed | {"hash": digest}).encode("ascii") + b"\n"
-        append_all(self._fd, (b"\n" if self._torn else b"") + line)
-        self._end += len(self._torn) + bool(self._torn) + len(line)
+        if self._torn:
+            line = _CANCELLED + line
+        self._write(line)
+        self._end += len(self._torn) + len(line)
         self._torn = b""
         entry = Entry(
             seq=seq + 1, at=at, kind=kind, actor=self.actor, body=sealed["body"], prev=prev, hash=digest
         )
         self._entries.append(entry)
         return entry
+
+    def _settle_torn(self) -> None:
+        seq, prev = self.head
+        whole = scan(self._torn + b"\n", base=self._end, seq=seq + 1, prev=prev)
+        if whole.entries and not whole.torn:
+            self._write(b"\n")
+            self._take(self._torn + b"\n")
+            return
+        self._append(
+            Kind.RECOVERED,
+            {
+                "torn": _torn_bytes(self._end, self._torn),
+                "what": "a write that a crash cut short; left in place",
+            },
+        )
+
+    def _write(self, data: bytes) -> None:
+        with storage("write the journal", self.path):
+            append_all(self._fd, data)
 
     def now(self) -> datetime:
         """The time by the journal's clock, aware, in UTC."""
@@ -293,12 +340,22 @@ def read(path: Path) -> Reading:
         return scan(path.read_bytes())
 
 
+@contextmanager
+def undisturbed(path: Path) -> Iterator[None]:
+    """Nobody writes to the journal at `path`, or moves what it records, while the block runs."""
+    with storage("read the journal", path):
+        fd = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(
+            OSError
+        ):  # a file system without locks has no other writers to wait for, as far as anyone knows
+            fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
 def _object(value: Json) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise TypeError("a journal entry's body is an object")
     return value
-
-
-def machine_actor() -> str:
-    """Who acts when AWS has not said yet: user and host of this machine."""
-    return f"{os.environ.get('USER') or os.getuid()}@{platform.node() or 'localhost'}"

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from irkit.durable import replace
+from irkit.durable import replace, storage
 from irkit.evidence.items import Item
+from irkit.journal import GENESIS, Entry, Kind
 
 MANIFEST = "manifest.json"
 SUMS = "manifest-sha256.txt"
@@ -36,3 +37,54 @@ def write(root: Path, case_id: str, items: Sequence[Item], head: tuple[int, str]
     document, sums = rendered(case_id, items, head)
     replace(root / SUMS, sums)
     replace(root / MANIFEST, document)
+
+
+def recorded(entries: Sequence[Entry]) -> list[Item]:
+    """The items that journal entries record, oldest first."""
+    return [Item.from_dict(raw) for e in entries if e.kind is Kind.ITEMS for raw in e.body["items"]]
+
+
+def known_entries(content: bytes) -> int | None:
+    """How many journal entries the manifest `content` was made from; None when it is no manifest."""
+    try:
+        return int(json.loads(content)["journal"]["entries"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return None
+
+
+def fault(content: bytes, entries: Sequence[Entry]) -> str | None:
+    """In which way the manifest `content` is not what the journal says that it was; None when it is."""
+    count = known_entries(content)
+    if count is None or count < 0:
+        return f"{MANIFEST}: changed: it is no manifest any more"
+    if count > len(entries):
+        lost = count - len(entries)
+        return f"journal.jsonl: {lost} entries that {MANIFEST} knew are gone from its end"
+    document = json.loads(content)
+    if document["journal"].get("head") != (entries[count - 1].hash if count else GENESIS):
+        return f"{MANIFEST}: changed: it names another journal than journal.jsonl"
+    due = recorded(entries[:count])
+    case_id = next((e.body.get("case") for e in entries if e.kind is Kind.OPENED), document.get("case"))
+    expected, _ = rendered(str(case_id), due, (count - 1, document["journal"]["head"]))
+    if content != expected:
+        return f"{MANIFEST}: changed: {_difference(document.get('items'), due)}"
+    return None
+
+
+def misfit(root: Path, entries: Sequence[Entry]) -> tuple[str, bytes] | None:
+    """What is wrong with the manifest that lies in the case folder, and its bytes; None when it fits or is missing."""
+    path = root / MANIFEST
+    if not path.is_file():
+        return None
+    with storage("read the manifest", path):
+        content = path.read_bytes()
+    why = fault(content, entries)
+    return (why, content) if why else None
+
+
+def _difference(known: Any, due: Sequence[Item]) -> str:
+    listed = known if isinstance(known, list) else []
+    for number, item in enumerate(due):
+        if number >= len(listed) or listed[number] != item.to_dict():
+            return f"item {item.id} is not as the journal has it"
+    return "an item was added" if len(listed) > len(due) else "not as the journal renders it"

@@ -2,8 +2,9 @@
 
 An item is written to a staging file and hashed on the way; then one journal entry commits it, and only then the file
 moves to its place. A kill before the entry leaves a staging file, which `recover` keeps as an interrupted item; a
-kill after it leaves a move, which `recover` finishes. Each writer stages in a folder of its own that it holds locked
-while it lives, so that nobody takes the file of a capture that is still running. Nothing is ever overwritten.
+kill after it leaves a move, which the next writer finishes. Each process stages in a folder of its own that it holds
+locked while it lives, so that nobody takes the file of a capture that is still running; these folders come and go only
+under the journal's lock. Nothing is ever overwritten.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from irkit._version import __version__
 from irkit.canonical import timestamp
-from irkit.durable import storage, sync_folder
+from irkit.durable import replace, storage, sync_folder, try_lock
+from irkit.errors import StorageError
 from irkit.evidence import manifest
 from irkit.evidence.items import Item, Place, safe_name
 from irkit.journal import Journal, Kind
 
 _CHUNK = 1 << 20
+_LOCK = ".lock"
+ORIGINAL_NAME = (
+    "original_name"  # the note that holds an item's name as it was given, where that is no file name
+)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -48,15 +54,17 @@ class Staged:
 class Writer:
     """A file being captured: everything written is hashed before it reaches the disk."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], path: Path) -> None:
         self._file = file
+        self._path = path
         self._hash = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes) -> int:
         """Take `data`; returns its length, so that a Writer serves where a binary file is wanted."""
         self._hash.update(data)
-        self._file.write(data)
+        with storage("write evidence", self._path):
+            self._file.write(data)
         self.size += len(data)
         return len(data)
 
@@ -98,6 +106,9 @@ class Evidence:
 
     def read(self, item: Item) -> bytes:
         """The item's bytes; for items that fit in memory."""
+        if not self.path(item).exists():
+            with suppress(StorageError):  # a case on read-only media can be read all the same
+                self._settle()
         with storage(f"read evidence item {item.id}", self.path(item)):
             return self.path(item).read_bytes()
 
@@ -115,30 +126,39 @@ class Evidence:
         media_type: str = "application/octet-stream",
         notes: Mapping[str, Any] | None = None,
     ) -> Iterator[tuple[Writer, Staged]]:
-        """A `Writer` and the `Staged` it fills; on leaving, the bytes are on disk and hashed but not yet an item."""
+        """A `Writer` and the `Staged` it fills; on leaving, the bytes are on disk and hashed but not yet an item.
+
+        When the block raises, the bytes are removed, or kept for `recover` where `Staged.partial` was set.
+        """
         folder = self._own_staging()
+        clean = safe_name(name)
         staged = Staged(
             kind=kind,
-            name=safe_name(name),
+            name=clean,
             source=source,
             file=f"{folder.name}/{uuid.uuid4().hex}",
             step=step,
             place=place,
             media_type=media_type,
-            notes=notes or {},
+            # Two names can become the same when they are made safe; the given one tells them apart.
+            notes=dict(notes or {}) | ({} if clean == name else {ORIGINAL_NAME: name}),
         )
         target = self._staging / staged.file
         with storage("write evidence", target):
+            file = target.open("xb", buffering=_CHUNK)
+        try:
             try:
-                with target.open("xb", buffering=_CHUNK) as file:
-                    writer = Writer(file)
-                    yield writer, staged
+                writer = Writer(file, target)
+                yield writer, staged
+            finally:
+                # What the block itself raises (a connection that broke) is not an error of this disk.
+                with storage("write evidence", target), file:
                     file.flush()
                     os.fsync(file.fileno())
-            except BaseException:
-                if not staged.partial:
-                    target.unlink(missing_ok=True)
-                raise
+        except BaseException:
+            if not staged.partial:
+                target.unlink(missing_ok=True)
+            raise
         staged.sha256, staged.size = writer.sha256, writer.size
 
     def commit(self, staged: Iterable[Staged]) -> list[Item]:
@@ -146,6 +166,9 @@ class Evidence:
         batch = list(staged)
         if not batch:
             return []
+        for folder in {(self._staging / s.file).parent for s in batch}:
+            with storage("write evidence", folder):
+                sync_folder(folder)
         with self.journal.exclusive():
             self._catch_up()
             items = [self._numbered(s, len(self._items) + n) for n, s in enumerate(batch, 1)]
@@ -155,8 +178,7 @@ class Evidence:
                 staged=[s.file for s in batch],
                 **({"step": batch[0].step} if batch[0].step else {}),
             )
-            self._catch_up()
-            self._finish_moves()
+            self._settle()
         return items
 
     def add(
@@ -184,14 +206,27 @@ class Evidence:
     def recover(self, *, note: Callable[[str], None] = lambda _: None) -> None:
         """Finish what a kill interrupted: moves that were committed, and bytes that were staged but not committed."""
         with self.journal.exclusive():
-            self._catch_up()
-            self._finish_moves()
-            self._set_aside(note)
+            self._settle()
+            abandoned = self._abandoned()
+        try:
+            # Not under the journal's lock: hashing gigabytes would hold up everyone else's containment.
+            self.commit([s for folder, _ in abandoned for s in self._interrupted(folder, note)])
+        finally:
+            with self.journal.exclusive():
+                for folder, lock in abandoned:
+                    _give_back(folder, lock)
 
     def write_manifest(self) -> None:
-        """Render `manifest.json` and `manifest-sha256.txt` from the journal as it stands."""
+        """Render `manifest.json` and `manifest-sha256.txt` from the journal as it stands.
+
+        A manifest that does not fit the journal is set aside and journaled first: it may be all that tells of entries
+        that were cut off.
+        """
         with self.journal.exclusive():
-            self._catch_up()
+            self._settle()
+            found = manifest.misfit(self.root, self.journal.entries)
+            if found is not None:
+                self._set_aside(*found)
             manifest.write(self.root, self.case_id, self._items, self.journal.head)
 
     # -- inside ----------------------------------------------------------------------------------------------------
@@ -201,25 +236,37 @@ class Evidence:
         return self.root / "staging"
 
     def _own_staging(self) -> Path:
-        with self._lock, storage("create a folder for evidence", self._staging):
-            if self._own is None:
-                folder = self._staging / uuid.uuid4().hex
-                folder.mkdir(parents=True)
-                lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                self._own = (folder, lock)
-            return self._own[0]
-
-    def close(self) -> None:
-        """Give the staging folder back. Using the store afterwards is fine: it takes a new one."""
         with self._lock:
             if self._own is not None:
-                folder, lock = self._own
-                (folder / ".lock").unlink(missing_ok=True)
-                os.close(lock)
-                if not any(folder.iterdir()):
-                    folder.rmdir()
+                return self._own[0]
+            folder = self._staging / uuid.uuid4().hex
+            with self.journal.exclusive(), storage("create a folder for evidence", self._staging):
+                folder.mkdir(parents=True)
+                lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._own = (folder, lock)
+            return folder
+
+    def close(self) -> None:
+        """Give the staging folder back unless something is still in it. Using the store afterwards is fine."""
+        with self._lock:
+            if self._own is None:
+                return
+            with self.journal.exclusive(), storage("give back the folder for evidence", self._own[0]):
+                if any(p.name != _LOCK for p in self._own[0].iterdir()):
+                    return  # a step that missed its deadline may still be writing here
+                _give_back(*self._own)
                 self._own = None
+
+    def _set_aside(self, why: str, content: bytes) -> None:
+        name = f"manifest-{hashlib.sha256(content).hexdigest()[:16]}.set-aside.json"
+        replace(self.root / name, content)
+        self.journal.append(Kind.NOTE, what=f"{why}; it was set aside as {name}", misfit=name)
+
+    def _settle(self) -> None:
+        with self.journal.exclusive():
+            self._catch_up()
+            self._finish_moves()
 
     def _catch_up(self) -> None:
         with self._lock:
@@ -264,15 +311,26 @@ class Evidence:
                     source.rename(target)
                     target.chmod(0o400)
                     sync_folder(target.parent)
+                    sync_folder(target.parent.parent)
             self._pending.clear()
 
-    def _set_aside(self, note: Callable[[str], None]) -> None:
-        batch, folders = [], []
-        for folder in sorted(self._staging.iterdir()) if self._staging.is_dir() else []:
-            if (self._own and folder == self._own[0]) or not _abandoned(folder):
-                continue
-            folders.append(folder)
-            for path in sorted(p for p in folder.iterdir() if p.name != ".lock"):
+    def _abandoned(self) -> list[tuple[Path, int]]:
+        """The staging folders of processes that are gone, each with its lock, which is ours now."""
+        found = []
+        with storage("look for interrupted captures", self._staging):
+            for folder in sorted(self._staging.iterdir()) if self._staging.is_dir() else []:
+                if folder.is_symlink() or not folder.is_dir() or (self._own and folder == self._own[0]):
+                    continue
+                lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+                if try_lock(lock):
+                    found.append((folder, lock))
+                else:
+                    os.close(lock)
+        return found
+
+    def _interrupted(self, folder: Path, note: Callable[[str], None]) -> Iterator[Staged]:
+        for path in sorted(p for p in folder.iterdir() if p.name != _LOCK):
+            with storage("read an interrupted capture", path):
                 size = path.stat().st_size
                 if size == 0:
                     path.unlink()
@@ -280,25 +338,19 @@ class Evidence:
                 note(f"keeping {size} bytes of a capture that was interrupted")
                 with path.open("rb") as file:
                     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                batch.append(
-                    Staged(
-                        kind="interrupted",
-                        name=f"{path.name}.part",
-                        source="an interrupted capture",
-                        file=f"{folder.name}/{path.name}",
-                        step=None,
-                        place=Place.INTAKE,
-                        media_type="application/octet-stream",
-                        partial=True,
-                        sha256=sha256,
-                        size=size,
-                        notes={"why": "the capture was killed before it ended; kept as found"},
-                    )
-                )
-        self.commit(batch)
-        for folder in folders:
-            (folder / ".lock").unlink(missing_ok=True)
-            folder.rmdir()
+            yield Staged(
+                kind="interrupted",
+                name=f"{path.name}.part",
+                source="an interrupted capture",
+                file=f"{folder.name}/{path.name}",
+                step=None,
+                place=Place.INTAKE,
+                media_type="application/octet-stream",
+                partial=True,
+                sha256=sha256,
+                size=size,
+                notes={"why": "the capture was killed before it ended; kept as found"},
+            )
 
     def __repr__(self) -> str:
         items = self.items()
@@ -315,16 +367,11 @@ def _chunks(data: bytes | BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
         yield from data
 
 
-def _abandoned(folder: Path) -> bool:
-    """Whether the process that staged in `folder` is gone: its lock on the folder went with it."""
-    try:
-        lock = os.open(folder / ".lock", os.O_RDWR)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
+def _give_back(folder: Path, lock: int) -> None:
+    """Let go of a staging folder; it goes too unless something is left in it."""
+    left = any(p.name != _LOCK for p in folder.iterdir())
+    if not left:
+        (folder / _LOCK).unlink(missing_ok=True)
+    os.close(lock)
+    if not left:
+        folder.rmdir()

@@ -7,8 +7,7 @@ byte against what the journal says, and that the intake holds nothing that nobod
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from irkit.errors import NotFound
 from irkit.escape import for_terminal
 from irkit.evidence import manifest
 from irkit.evidence.items import Item
-from irkit.journal import Kind, Reading
+from irkit.journal import Entry, Kind, Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +59,25 @@ def verify(root: Path, *, progress: Callable[[str], None] = lambda _: None) -> V
         raise NotFound(
             f"no case in {root}", hint="give the folder that holds journal.jsonl, or --case with --cases"
         )
-    reading = journals.read(root / "journal.jsonl")
-    items = [Item.from_dict(raw) for e in reading.entries if e.kind is Kind.ITEMS for raw in e.body["items"]]
-    problems = [f"journal.jsonl: {p}" for p in reading.problems]
-    notes: list[str] = []
+    # Between two writes, or a case that is being worked on would be taken for a damaged one.
+    with journals.undisturbed(root / "journal.jsonl"):
+        found = _intake(root)
+        written = {name: _content(root / name) for name in (manifest.SUMS, manifest.MANIFEST)}
+        reading = journals.read(root / "journal.jsonl")
+    items, problems = _items(reading)
+    problems = [f"journal.jsonl: {p}" for p in reading.problems] + problems
     if reading.torn:
         problems.append(
             f"journal.jsonl: {len(reading.torn)} bytes after entry {len(reading.entries) - 1} are not a whole "
             "entry (a crash, or the file was cut); `irkit case resume` records them and goes on"
         )
-    notes += [
-        f"journal.jsonl: entry {e.seq} records a torn write of {e.body['torn']['length']} bytes, kept in place"
+    problems += [
+        f"journal.jsonl: entry {e.seq}: {for_terminal(e.body.get('what', ''))}"
+        for e in reading.entries
+        if e.kind is Kind.NOTE and "misfit" in e.body
+    ]
+    notes = [
+        f"journal.jsonl: entry {e.seq} records a torn write of {_length(e)} bytes, kept in place"
         for e in reading.entries
         if e.kind is Kind.RECOVERED
     ]
@@ -80,8 +87,14 @@ def verify(root: Path, *, progress: Callable[[str], None] = lambda _: None) -> V
             progress(item.path)
             if fault:
                 problems.append(f"{for_terminal(item.path)}: {fault} (item {item.id})")
-    problems += _manifest(root, reading, items)
-    problems += _unlisted(root, items)
+    problems += _manifest(written, reading, items)
+    listed = {i.path for i in items}
+    problems += [
+        f"{for_terminal(name)}: nobody recorded it (added, or left by an interrupted capture; "
+        "`irkit case resume` settles the latter)"
+        for name in found
+        if name not in listed
+    ]
     case_id = next((str(e.body.get("case")) for e in reading.entries if e.kind is Kind.OPENED), root.name)
     return Verdict(
         case=case_id,
@@ -92,6 +105,37 @@ def verify(root: Path, *, progress: Callable[[str], None] = lambda _: None) -> V
         problems=tuple(problems),
         notes=tuple(notes),
     )
+
+
+def _intake(root: Path) -> list[str]:
+    """Everything in the intake that is no folder; links are not followed."""
+    return [
+        str(p.relative_to(root))
+        for p in sorted((root / "intake").rglob("*"))
+        if p.is_symlink() or not p.is_dir()
+    ]
+
+
+def _content(path: Path) -> bytes | None:
+    with storage("read the manifest", path):
+        return path.read_bytes() if path.is_file() else None
+
+
+def _items(reading: Reading) -> tuple[list[Item], list[str]]:
+    """The recorded items, and entries that claim to record some and cannot be read: someone made up the chain."""
+    items: list[Item] = []
+    problems = []
+    for entry in (e for e in reading.entries if e.kind is Kind.ITEMS):
+        try:
+            items += manifest.recorded([entry])
+        except (KeyError, TypeError, ValueError):
+            problems.append(f"journal.jsonl: entry {entry.seq} records items that irkit did not write")
+    return items, problems
+
+
+def _length(entry: Entry) -> Any:
+    torn = entry.body.get("torn")
+    return torn.get("length") if isinstance(torn, dict) else "unknown"
 
 
 def _case_file(root: Path, reading: Reading) -> list[str]:
@@ -107,67 +151,51 @@ def _case_file(root: Path, reading: Reading) -> list[str]:
 
 
 def _fault(root: Path, item: Item) -> str | None:
-    path = root / item.path
-    if not path.resolve().is_relative_to(root.resolve()):
-        return "lies outside the case folder"
-    if not path.is_file():
-        return "missing"
-    with storage("read evidence", path), path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        size = file.tell()
+    try:
+        path = root / item.path
+        if not path.resolve().is_relative_to(root.resolve()):
+            return "lies outside the case folder"
+        if path.resolve() != root.resolve() / item.path:
+            return "was replaced by a symbolic link"
+        if not path.is_file():
+            return "missing; `irkit case resume` puts it there if a capture was killed at that moment"
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
     if size != item.size:
         return f"{size} bytes, recorded were {item.size}"
     return None if found == item.sha256 else f"changed: SHA-256 is {found}, recorded was {item.sha256}"
 
 
-def _manifest(root: Path, reading: Reading, items: list[Item]) -> list[str]:
-    path, sums = root / manifest.MANIFEST, root / manifest.SUMS
-    if not path.is_file() or not sums.is_file():
-        missing = [p.name for p in (path, sums) if not p.is_file()]
+def _manifest(written: Mapping[str, bytes | None], reading: Reading, items: list[Item]) -> list[str]:
+    content, sums = written[manifest.MANIFEST], written[manifest.SUMS]
+    if content is None or sums is None:
+        missing = [name for name, held in written.items() if held is None]
         return [f"{name}: missing; `irkit case resume` writes it" for name in missing] if items else []
-    written = path.read_bytes()
+    count = manifest.known_entries(content)
+    if reading.problems and (count is None or count > len(reading.entries)):
+        return [f"{manifest.MANIFEST}: cannot be compared while the journal is damaged"]
     try:
-        document = json.loads(written)
-        count, head = int(document["journal"]["entries"]), str(document["journal"]["head"])
-        known = list(document["items"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ["manifest.json: changed: it is no manifest any more"]
-    if not 0 <= count <= len(reading.entries):
-        lost = (
-            []
-            if reading.problems
-            else [
-                f"journal.jsonl: {count - len(reading.entries)} entries that manifest.json knew are gone from its end"
-            ]
+        wrong = manifest.fault(content, reading.entries)
+    except (KeyError, TypeError, ValueError):
+        return [f"{manifest.MANIFEST}: cannot be compared with what the journal records"]
+    due = manifest.recorded(reading.entries[:count]) if wrong is None else items
+    problems = [wrong] if wrong else []
+    expected = manifest.rendered("", due, (-1, ""))[1]
+    later = manifest.rendered("", items, (-1, ""))[1]
+    if sums != expected and later.startswith(sums) and sums.startswith(expected) and sums.endswith(b"\n"):
+        problems.append(
+            f"{manifest.SUMS}: newer than {manifest.MANIFEST} (a crash); `irkit case resume` writes both"
         )
-        return lost or ["manifest.json: cannot be compared while the journal is damaged"]
-    if count and reading.entries[count - 1].hash != head:
-        return ["manifest.json: changed: it names another journal than journal.jsonl"]
-    due = [
-        Item.from_dict(raw)
-        for e in reading.entries[:count]
-        if e.kind is Kind.ITEMS
-        for raw in e.body["items"]
-    ]
-    expected, expected_sums = manifest.rendered(str(document.get("case")), due, (count - 1, head))
-    case_id = next((e.body.get("case") for e in reading.entries if e.kind is Kind.OPENED), None)
-    problems = []
-    if written != expected or document.get("case") != case_id:
-        problems.append(f"manifest.json: changed: {_difference(known, due)}")
-    if sums.read_bytes() != expected_sums:
-        problems.append(f"{manifest.SUMS}: changed: {_line_difference(sums.read_bytes(), expected_sums)}")
+    elif sums != expected:
+        problems.append(f"{manifest.SUMS}: changed: {_line_difference(sums, expected)}")
     if len(due) < len(items):
         problems.append(
-            f"manifest.json: {len(items) - len(due)} newer items are not in it yet; `irkit case resume` writes it"
+            f"{manifest.MANIFEST}: {len(items) - len(due)} newer items are not in it yet; `irkit case resume` writes it"
         )
     return problems
-
-
-def _difference(known: list[Any], due: list[Item]) -> str:
-    for number, item in enumerate(due):
-        if number >= len(known) or known[number] != item.to_dict():
-            return f"item {item.id} is not as the journal has it"
-    return "an item was added" if len(known) > len(due) else "not as the journal renders it"
 
 
 def _line_difference(found: bytes, expected: bytes) -> str:
@@ -177,14 +205,3 @@ def _line_difference(found: bytes, expected: bytes) -> str:
         min(len(lines), len(due)) + 1,
     )
     return f"line {number} is not as the journal has it"
-
-
-def _unlisted(root: Path, items: Iterable[Item]) -> list[str]:
-    listed = {i.path for i in items}
-    found = (p for p in sorted((root / "intake").rglob("*")) if p.is_file() or p.is_symlink())
-    return [
-        f"{for_terminal(p.relative_to(root))}: nobody recorded it (added, or left by an interrupted capture; "
-        "`irkit case resume` settles the latter)"
-        for p in found
-        if str(p.relative_to(root)) not in listed
-    ]
