@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from irkit.report.building import Built, build
-    from irkit.report.events import Event, timeline
+    from irkit.report.events import Event, timeline, to_csv
     from irkit.report.gallery import Picture, pictures
 
 _ROOMS = {
@@ -15,11 +15,12 @@ _ROOMS = {
     "build": "building",
     "Event": "events",
     "timeline": "events",
+    "to_csv": "events",
     "Picture": "gallery",
     "pictures": "gallery",
 }
 
-__all__ = ["Built", "Event", "Picture", "build", "pictures", "timeline"]
+__all__ = ["Built", "Event", "Picture", "build", "pictures", "timeline", "to_csv"]
 
 
 def __getattr__(name: str) -> Any:

@@ -249,7 +249,14 @@ def _tools(book: Casebook) -> list[tuple[str, str]]:
     from importlib.metadata import PackageNotFoundError, version
 
     named = [("irkit", __version__), ("Python", platform.python_version())]
-    for package in ("boto3", "moto", "duckdb", "pandas", "matplotlib", "papermill"):
+    for package in (
+        "boto3",
+        *(["moto"] if book.simulated else []),
+        "duckdb",
+        "pandas",
+        "matplotlib",
+        "papermill",
+    ):
         try:
             named.append((package, version(package)))
         except PackageNotFoundError:

@@ -206,7 +206,7 @@ def test_what_a_stolen_identity_does_in_its_own_business_is_told_apart_from_the_
     bad = hourly(("arn:aws:iam::111122223333:role/Web",), hours=2).assign(intruder=True)
     ax = figures.activity.draw(pd.concat([own, bad]))
     assert [label.get_text() for label in ax.get_yticklabels()] == ["role/Web", "role/Web"]
-    assert {bar.get_hatch() for bar in ax.patches} == {None, "////"}
+    assert {area.get_hatch() for area in ax.collections} == {None, "////"}
     words = figures.activity.alt(pd.concat([own, bad]))
     assert "intruder as role/Web: 3 calls, 1 refused; all else: 31 calls." in words
 
