@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,9 +66,12 @@ def test_success_has_code_zero(sim: Simulator, host: Host) -> None:
     assert (ran["Status"], ran["ResponseCode"]) == ("Success", 0)
 
 
-def test_the_invocation_does_not_exist_for_a_first_instant(sim: Simulator, host: Host) -> None:
+def test_the_invocation_does_not_exist_for_a_first_instant(
+    sim: Simulator, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ssm = sim.session().client("ssm")
-    command_id = send(sim, host, "sleep 0.5")
+    monkeypatch.setattr(sim._world, "pace", replace(sim.pace, ssm_visible_seconds=3.0))
+    command_id = send(sim, host, "true")
     code = code_of(ssm.get_command_invocation, CommandId=command_id, InstanceId=host.instance_id)
     assert code == "InvocationDoesNotExist"
     assert outcome(sim, host, command_id)["Status"] == "Success"

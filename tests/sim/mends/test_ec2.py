@@ -281,5 +281,7 @@ def test_a_locked_snapshot_is_not_deleted_and_a_compliance_lock_only_grows(sim: 
 
 def test_instances_come_in_pages(sim: Simulator) -> None:
     ec2 = sim.session().client("ec2")
+    for _ in range(6):
+        launch(sim)
     pages = list(ec2.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": 5}))
     assert len(pages) > 1
