@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from irkit.contain.subject import Subject
 
 
+# The protocols of target groups that only a Network or a Gateway Load Balancer can have.
+_NETWORK = frozenset({"TCP", "UDP", "TLS", "TCP_UDP", "QUIC", "TCP_QUIC", "GENEVE"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """A target group that sends traffic to the instance. `network` tells a Network Load Balancer's."""
+    """A target group that sends traffic to the instance. `network` tells a Network or Gateway Load Balancer's."""
 
     group: str
     name: str
@@ -39,7 +43,7 @@ def registrations(case: Case, subject: Subject) -> Iterator[Registration]:
             continue
         said = client.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
         if _registered(said["TargetHealthDescriptions"], subject.id, subject.addresses):
-            network = any(":loadbalancer/net/" in arn for arn in group.get("LoadBalancerArns", []))
+            network = group.get("Protocol") in _NETWORK
             yield Registration(group=group["TargetGroupArn"], name=group["TargetGroupName"], network=network)
 
 

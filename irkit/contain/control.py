@@ -42,7 +42,7 @@ class Control:
     `reached` tells whether a state is the intended one; `ours` whether it shows irkit's hand at all (default: the
     same), so that a retry after a half-done attempt still knows what was there first. `refusals` are error codes with
     which AWS says that the thing does not exist for this resource: recorded as missing, not as a failure. `watched` are
-    the parts of the state whose change since stops an undo (default: all).
+    the parts of the state that count when states are compared (default: all); the rest is for the reader.
     """
 
     verb: str
@@ -86,6 +86,10 @@ class Control:
             find=lambda before: self._found(case, target, args, before),
         )
 
+    def equal(self, left: State, right: State) -> bool:
+        """Whether two states are the same in what is watched."""
+        return not self.drifted(left, right)
+
     def drifted(self, after: State, now: State) -> dict[str, tuple[Any, Any]]:
         """What someone changed since: for each part of the state, what irkit left and what is there now."""
         names = self.watched or tuple(sorted({*after, *now}))
@@ -100,7 +104,7 @@ class Control:
     def _found(self, case: Case, target: str, args: Args, before: State | None) -> Outcome | None:
         """What an interrupted attempt achieved; None when it has to be done (again)."""
         state = self.read(case, target, args)
-        if before is None or same(state, before) or not self.reached(case, target, args, state):
+        if before is None or self.equal(state, before) or not self.reached(case, target, args, state):
             return None
         return Outcome(
             result={"found": "an earlier attempt was cut short after AWS had done it"},
@@ -113,7 +117,7 @@ class Control:
         case, step, before = running.case, running.step, running.before
         state = self.read(case, step.target, step.args)
         if self.reached(case, step.target, step.args, state):
-            if same(state, before):
+            if self.equal(state, before):
                 return Outcome(skipped=f"already so: {self.intended}", after=state)
             return Outcome(before=before, after=state, undo=self.undo(step.target, step.args, before, state))
         try:

@@ -39,7 +39,12 @@ def _read_member(case: Case, _: str, args: Args) -> Mapping[str, Any]:
 
 
 def _read_standby(case: Case, target: str, args: Args) -> State:
-    return {"LifecycleState": _read_member(case, target, args).get("LifecycleState")}
+    member = _read_member(case, target, args)
+    said = case.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[target])
+    found: Mapping[str, Any] = next(iter(said["AutoScalingGroups"]), {})
+    group = {name: found.get(name) for name in ("MinSize", "MaxSize", "DesiredCapacity", "HealthCheckType")}
+    group["Instances"] = sorted(i["InstanceId"] for i in found.get("Instances", []))
+    return {"LifecycleState": member.get("LifecycleState"), "Group": group}
 
 
 def _read_protection(case: Case, target: str, args: Args) -> State:
@@ -81,16 +86,12 @@ def _enter(running: Running, state: State) -> Changed:
             f"{instance} has left the scaling group {group}",
             hint="see who detached it in CloudTrail; plan the containment again",
         )
-    client = case.client("autoscaling")
-    found = client.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"][0]
-    kept = {name: found.get(name) for name in ("MinSize", "MaxSize", "DesiredCapacity", "HealthCheckType")}
-    kept["Instances"] = sorted(i["InstanceId"] for i in found.get("Instances", []))
     if state["LifecycleState"] == "EnteringStandby":
-        return Changed(result={"group": kept})
-    said = client.enter_standby(
+        return Changed()
+    said = case.client("autoscaling").enter_standby(
         InstanceIds=[instance], AutoScalingGroupName=group, ShouldDecrementDesiredCapacity=False
     )
-    return Changed(request_ids=request_id(said), result={"group": kept})
+    return Changed(request_ids=request_id(said))
 
 
 def _exit(target: str, args: Args, _: State, __: State) -> Undo:
@@ -117,6 +118,7 @@ STANDBY = Control(
     ours=lambda _c, _t, _a, state: state.get("LifecycleState") in {"Standby", "EnteringStandby"},
     change=_enter,
     undo=_exit,
+    watched=("LifecycleState",),
     settle=90.0,
 )
 

@@ -204,8 +204,8 @@ def _roles(case: Case, subject: Subject, made: list[Step]) -> list[tuple[str, st
         for verb in (SESSION.verb, SESSION_ROOM.verb)
         for t, a in history.targets(case, verb, subject.id)
     }
-    if subject.profile_arn:
-        name = arn_parts(subject.profile_arn).name
+    for profile in _profiles(case, subject):
+        name = arn_parts(profile).name
         try:
             with translating("read instance profile", name):
                 said = case.client("iam").get_instance_profile(InstanceProfileName=name)
@@ -221,6 +221,16 @@ def _roles(case: Case, subject: Subject, made: list[Step]) -> list[tuple[str, st
                 )
             )
     return list(found.items())
+
+
+def _profiles(case: Case, subject: Subject) -> list[str]:
+    """The instance profile now, and the one that an earlier step took off: its credentials may still be about."""
+    taken = [
+        b.before.get("Profile")
+        for b in history.begun(case)
+        if b.verb == PROFILE.verb and b.target == subject.id
+    ]
+    return [p for p in dict.fromkeys([subject.profile_arn, *taken]) if p]
 
 
 def _session(case: Case, subject: Subject, role: tuple[str, str], *, ssm_room: bool) -> Step:

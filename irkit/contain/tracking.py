@@ -13,8 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from irkit.contain.balancers import registrations
-from irkit.plan import Outcome, Step
+from irkit.errors import Incomplete
+from irkit.plan import Outcome, Step, reason
 
 if TYPE_CHECKING:
     from irkit.case import Case
@@ -32,16 +35,21 @@ def tracking(case: Case, subject: Subject, *, stage: int) -> Step:
     """The step that looks for flows which the quarantine cannot end at once; it reads only."""
 
     def act(_: Any) -> Outcome:
-        lasting = sorted(
-            {*_routes(case, subject), *_balancers(case, subject), *_foreign_endpoints(case, subject)}
-        )
-        missing = tuple(
+        lasting: set[str] = set()
+        unread: list[str] = []
+        for look in (_routes, _balancers, _foreign_endpoints):
+            try:
+                lasting |= set(look(case, subject))
+            except ClientError as error:
+                unread.append(reason(error, doing="look for tracked flows of", resource=subject.id))
+        named = [
             f"flows through {what} stay tracked and may go on until they are idle: {_ALTERNATIVE}"
-            for what in lasting
-        )
-        return Outcome(
-            result={"tracked": lasting, "alternative": _ALTERNATIVE if lasting else None}, missing=missing
-        )
+            for what in sorted(lasting)
+        ]
+        if unread:  # a reading that lacks a part is not done: it is made again on the next run
+            raise Incomplete("; ".join([*unread, *named]), hint="apply the plan again")
+        result = {"tracked": sorted(lasting), "alternative": _ALTERNATIVE if lasting else None}
+        return Outcome(result=result, missing=tuple(named))
 
     return Step(
         verb="network.tracked",
@@ -82,7 +90,7 @@ def _table_of(tables: list[dict[str, Any]], subnet: str) -> Mapping[str, Any] | 
 
 def _balancers(case: Case, subject: Subject) -> Iterator[str]:
     yield from (
-        f"the Network Load Balancer of target group {r.name}"
+        f"the network load balancer of target group {r.name}"
         for r in registrations(case, subject)
         if r.network
     )

@@ -15,7 +15,7 @@ from irkit.aws.refusals import error_code
 from irkit.aws.waiting import TimedOut, wait_until
 from irkit.contain import history
 from irkit.contain.containment import CONTROLS, KINDS
-from irkit.contain.control import State, request_id, same
+from irkit.contain.control import State, request_id
 from irkit.contain.fleet import STANDBY
 from irkit.contain.history import Begun
 from irkit.errors import InvalidParameter, Refused, WrongState
@@ -123,7 +123,7 @@ def _step(case: Case, begun: Begun, *, stage: int, force: bool) -> Step:
         target=begun.target,
         args=args | ({"force": True} if force else {}),
         stage=stage,
-        title=f"take back: {_short(begun)} (was: {_was(begun.before)})",
+        title=f"take back: {_short(begun)} (was: {_was(begun)})",
         reversible="contain again",
         before=lambda: _now(case, begun),
         act=lambda running: _put_back(running, begun, force=force),
@@ -134,8 +134,10 @@ def _short(begun: Begun) -> str:
     return begun.title.partition(";")[0]
 
 
-def _was(before: Any) -> str:
-    held = {k: v for k, v in (before or {}).items() if v not in (None, [], "")}
+def _was(begun: Begun) -> str:
+    control = CONTROLS.get(begun.verb)
+    names = (control.watched if control else None) or tuple(begun.before or ())
+    held = {n: begun.before[n] for n in names if begun.before and begun.before.get(n) not in (None, [], "")}
     return "; ".join(f"{k} {v}" for k, v in held.items()) or "nothing"
 
 
@@ -148,7 +150,7 @@ def _put_back(running: Running, begun: Begun, *, force: bool) -> Outcome:
     case, now = running.case, running.before
     overwritten: Mapping[str, Any] = {}
     if now is not None:
-        if begun.before is not None and same(now, begun.before):
+        if begun.before is not None and CONTROLS[begun.verb].equal(now, begun.before):
             _mark(case, begun)
             return Outcome(skipped="it is as it was before already", after=now)
         overwritten = _drift(begun, now)
@@ -258,7 +260,7 @@ def _settled(running: Running, begun: Begun) -> tuple[State | None, tuple[str, .
 
     def probe() -> State | None:
         seen[:] = [control.read(running.case, begun.target, begun.args)]
-        return seen[0] if same(seen[0], begun.before) else None
+        return seen[0] if control.equal(seen[0], begun.before) else None
 
     try:
         timeout = min(control.settle, running.seconds_left)
@@ -276,7 +278,7 @@ def _settled(running: Running, begun: Begun) -> tuple[State | None, tuple[str, .
 
 def _retirements(case: Case, stage: int, wanted: tuple[str, ...] | None) -> list[Step]:
     done = [e for e in case.journal.entries if e.kind is Kind.DONE and e.body.get("verb") == STANDBY.verb]
-    latest = {str(e.body["target"]): e for e in done if (e.body.get("result") or {}).get("group")}
+    latest = {str(e.body["target"]): e for e in done if (e.body.get("before") or {}).get("Group")}
     mine = set(wanted or ())
     return [
         _retirement(group, entry, stage=stage)
@@ -293,7 +295,7 @@ def _retirement(group: str, entry: Entry, *, stage: int) -> Step:
         stage=stage,
         title=f"terminate what {group} launched as a replacement, as far as it has more instances than before",
         reversible="cannot be undone; the group can launch others",
-        act=lambda running: _retire(running, entry.body["result"]["group"]),
+        act=lambda running: _retire(running, entry.body["before"]["Group"]),
     )
 
 

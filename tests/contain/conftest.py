@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -39,7 +40,11 @@ def _furnished(sim: Simulator) -> SimpleNamespace:
         ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"]
         for name in ("web", "admin")
     )
-    trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    trust = {
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ]
+    }
     role = iam.create_role(RoleName="web", Path="/fleet/", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     iam.create_instance_profile(InstanceProfileName="web", Path="/fleet/")
     iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
@@ -96,9 +101,9 @@ def _furnished(sim: Simulator) -> SimpleNamespace:
     scaling.attach_instances(AutoScalingGroupName="web", InstanceIds=[suspect, sibling])
     iam.create_user(UserName="olga")
     return SimpleNamespace(
-        sim=sim, session=session, vpc=vpc, subnet=subnet, web=web, admin=admin, role=role, suspect=suspect,
+        sim=sim, client=functools.cache(session.client), vpc=vpc, subnet=subnet, web=web, admin=admin, role=role, suspect=suspect,
         sibling=sibling, bare=bare, interfaces=[first["NetworkInterfaceId"], second["NetworkInterfaceId"]],
-        address=address, targets=arn, volume=shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
+        address=address, targets=arn, clients={}, volume=shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
     )  # fmt: skip
 
 
@@ -116,10 +121,12 @@ def open_case(world: SimpleNamespace, tmp_path: Path) -> Iterator[Callable[..., 
     """Open a case by id (the same id gives a new object on the same folder, as a new process would have)."""
     opened: dict[str, Case] = {}
 
-    def open_one(case_id: str | None = None) -> Case:
-        name = case_id or f"C-{abs(hash(tmp_path.name)) % 10**8}"
-        opened[name] = Case.open(name, region=world.sim.region, cases=tmp_path / "cases", responder="ana")
-        return opened[name]
+    def open_one(case_id: str = "C-1") -> Case:
+        case = Case.open(case_id, region=world.sim.region, cases=tmp_path / "cases", responder="ana")
+        # Making clients costs more than all calls of a test together; only a case of the same id may share them.
+        case._aws = world.clients.setdefault(case_id, case.aws)
+        opened[case_id] = case
+        return case
 
     yield open_one
     world.sim.faults.clear()
@@ -156,13 +163,13 @@ def everything_fixture() -> Callable[..., Any]:
 @pytest.fixture
 def shown(world: SimpleNamespace) -> Callable[[], Any]:
     """Everything that AWS describes of the account, less what AWS assigns anew."""
-    return lambda: describe_all(world.session)
+    return lambda: describe_all(world.client)
 
 
-def describe_all(session: Any) -> dict[str, Any]:
+def describe_all(client: Callable[[str], Any]) -> dict[str, Any]:
     """Every description that containment can change."""
-    ec2, iam, elb = session.client("ec2"), session.client("iam"), session.client("elbv2")
-    scaling, old = session.client("autoscaling"), session.client("elb")
+    ec2, iam, elb = client("ec2"), client("iam"), client("elbv2")
+    scaling, old = client("autoscaling"), client("elb")
     reservations = ec2.describe_instances()["Reservations"]
     instances = [i for r in reservations for i in r["Instances"] if i["State"]["Name"] == "running"]
     running = {i["InstanceId"] for i in instances}
@@ -173,7 +180,8 @@ def describe_all(session: Any) -> dict[str, Any]:
     return stable(
         {
             "instances": instances,
-            "attributes": [ec2.describe_instance_attribute(InstanceId=i["InstanceId"], Attribute=a) for i in instances for a in attributes],
+            "attributes": [ec2.describe_instance_attribute(InstanceId=i["InstanceId"], Attribute=a)
+                           for i in instances for a in attributes],
             "interfaces": [i for i in ec2.describe_network_interfaces()["NetworkInterfaces"]
                            if i.get("Attachment", {}).get("InstanceId") in running],
             "groups": ec2.describe_security_groups()["SecurityGroups"],
