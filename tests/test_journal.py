@@ -117,7 +117,7 @@ def test_damage_names_the_entry(path: Path) -> None:
     path.write_bytes(b"".join(lines))
     (problem,) = read(path).problems
     assert problem.startswith("entry 2: ")
-    with pytest.raises(JournalDamaged, match="entry 2: .*restore the file from a copy"):
+    with pytest.raises(JournalDamaged, match=r"entry 2: .*restore the file from a copy"):
         Journal(path, actor="ana")
 
 

@@ -44,7 +44,10 @@ class Item:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Item:
-        """The item that `to_dict` wrote."""
+        """The item that `to_dict` wrote. Raises `ValueError`, `KeyError` or `TypeError` for anything else."""
+        texts = (raw[name] for name in ("id", "kind", "name", "path", "sha256", "source"))
+        if not all(isinstance(t, str) for t in texts) or not isinstance(raw["size"], int):
+            raise ValueError("not an item")
         return cls(**(dict(raw) | {"place": Place(raw["place"])}))
 
     def __repr__(self) -> str:

@@ -29,7 +29,9 @@ def rendered(case_id: str, items: Sequence[Item], head: tuple[int, str]) -> tupl
         "items": [i.to_dict() for i in items],
     }
     sums = "".join(f"{i.sha256}  {i.path}\n" for i in items)
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii"), sums.encode("ascii")
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii"), sums.encode(
+        errors="backslashreplace"
+    )
 
 
 def write(root: Path, case_id: str, items: Sequence[Item], head: tuple[int, str]) -> None:
