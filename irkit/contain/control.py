@@ -26,6 +26,9 @@ State: TypeAlias = Mapping[str, Any]
 Args: TypeAlias = Mapping[str, Any]
 
 
+_AGAIN = " (again: somebody undid it)"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
     """What a control's change told: request ids, what a reader should know, and what could not be done."""
@@ -80,11 +83,34 @@ class Control:
             stage=stage,
             deadline=deadline,
         )
+        bare, first = self._again(case, bare)
         return dataclasses.replace(
             bare,
-            before=lambda: self._before(case, bare),
-            find=lambda before: self._found(case, target, args, before),
+            before=lambda: self._before(case, bare) if first is None else first,
+            find=lambda before: self._found(case, target, bare.args, before),
         )
+
+    def _again(self, case: Case, step: Step) -> tuple[Step, State | None]:
+        """`step`, or where it was done and is no longer so, a new one that does it again and what was there at first.
+
+        A step that is done is never run twice, so doing it again is a step of its own; undone, it too puts back what
+        was there before irkit came, not what somebody made of it in between.
+        """
+        first: State | None = None
+        while (held := history.standing(case, step.id(case.id))) is not None and held.done is not None:
+            if held.done.body.get("missing") or self._holds(case, step):
+                break
+            first = held.before
+            title = f"{step.title.removesuffix(_AGAIN)}{_AGAIN}"
+            step = dataclasses.replace(step, title=title, args={**step.args, "again": held.done.seq})
+        return step, first
+
+    def _holds(self, case: Case, step: Step) -> bool:
+        try:
+            state = self.read(case, step.target, step.args)
+        except Exception:  # noqa: BLE001  what cannot be read while planning is for the proof to say, not for the plan
+            return True
+        return self.reached(case, step.target, step.args, state)
 
     def equal(self, left: State, right: State) -> bool:
         """Whether two states are the same in what is watched."""

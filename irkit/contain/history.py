@@ -92,9 +92,15 @@ def _ended(held: Begun, entry: Entry) -> Begun:
     )
 
 
+def standing(case: Case, step: str) -> Begun | None:
+    """The step with that id, when it was tried and not undone since."""
+    return next((b for b in begun(case) if b.step == step), None)
+
+
 def first_before(case: Case, step: str) -> Any:
     """What the target of `step` was before irkit first touched it; None when it was never tried or was undone since."""
-    return next((b.before for b in begun(case) if b.step == step), None)
+    held = standing(case, step)
+    return held.before if held else None
 
 
 def targets(case: Case, verb: str, instance: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -78,7 +78,8 @@ def _open(case: Case) -> list[Begun]:
         b for b in history.begun(case) if b.intended.body.get("changes") and not b.verb.startswith(_PREFIX)
     ]
     held = [b for b in found if b.standing is not Kind.SKIPPED and (b.done is not None or b.verb in CONTROLS)]
-    return sorted(held, key=lambda b: (b.done or b.intended).seq)
+    # what was done again counts from when it was first done, so that a group outlives the interfaces in it
+    return sorted(held, key=lambda b: int(b.args.get("again", (b.done or b.intended).seq)))
 
 
 def _matches(begun: Begun, token: str) -> bool:

@@ -101,7 +101,8 @@ def _furnished(sim: Simulator) -> SimpleNamespace:
     scaling.attach_instances(AutoScalingGroupName="web", InstanceIds=[suspect, sibling])
     iam.create_user(UserName="olga")
     return SimpleNamespace(
-        sim=sim, client=functools.cache(session.client), vpc=vpc, subnet=subnet, web=web, admin=admin, role=role, suspect=suspect,
+        sim=sim, client=functools.cache(session.client), vpc=vpc,
+        subnet=subnet, web=web, admin=admin, role=role, suspect=suspect,
         sibling=sibling, bare=bare, interfaces=[first["NetworkInterfaceId"], second["NetworkInterfaceId"]],
         address=address, targets=arn, clients={}, volume=shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
     )  # fmt: skip

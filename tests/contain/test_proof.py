@@ -79,17 +79,26 @@ def test_a_whole_containment_is_proved_and_the_proof_is_in_the_journal(contained
     assert contained.journal.entries[-1].body["proof"]["complete"] is True
 
 
-def test_each_control_that_is_tampered_with_in_turn_is_contradicted(contained, world):
+def test_each_control_that_is_tampered_with_in_turn_is_contradicted_and_can_be_closed_again(
+    case, world, shown, everything
+):
+    before = shown()
+    everything(case, world.suspect).apply()
     for count, (control, tamper) in enumerate(TAMPERED.items(), start=1):
-        tamper(world, contained)
-        found = {
-            v.control
-            for v in contain.prove(contained, world.suspect).verdicts
-            if v.finding is Finding.CONTRADICTED
-        }
+        tamper(world, case)
+        verdicts = contain.prove(case, world.suspect).verdicts
+        found = {v.control for v in verdicts if v.finding is Finding.CONTRADICTED}
         assert control in found, control
         assert len(found) in {count, count + 1}  # leaving standby brings the target group's registration back
     print(f"{len(TAMPERED)} of {len(TAMPERED)} contradicted")
+
+    report = everything(case, world.suspect).apply()
+    assert report.complete, [s.to_dict() for s in report.failed]
+    assert contain.prove(case, world.suspect).complete
+    undone = contain.undo_plan(case, retire_replacement=True).apply()
+    assert undone.complete, [s.to_dict() for s in undone.failed]
+    assert not contain.undo_plan(case).steps
+    assert shown() == before
 
 
 def test_before_anything_is_done_nothing_is_proved_and_all_that_is_open_is_named(case, world):
