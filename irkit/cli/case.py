@@ -1,4 +1,4 @@
-"""`irkit case`: open, list, show, resume, undo, verify, deposit, custody."""
+"""`irkit case`: open, list, show, resume, undo, verify, seal, deposit, custody."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from irkit.cli.shared import (
     progress_to_stderr,
     show_plan,
     show_report,
+    show_steps,
 )
 from irkit.errors import BadInput, NotFound
 from irkit.escape import for_terminal
@@ -96,7 +97,9 @@ def list_(cases: Path | None, as_json: bool) -> None:
 
     folder = cases_folder(cases)
     if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is not a folder", hint="give the folder of cases with --cases")
+        raise BadInput(
+            f"{for_terminal(folder)} is not a folder", hint="give the folder of cases with --cases"
+        )
     rows = [
         (
             c.id,
@@ -114,7 +117,7 @@ def list_(cases: Path | None, as_json: bool) -> None:
     elif rows:
         print_table(head, rows)
     else:
-        click.echo(f"no cases in {folder}; `irkit case open` begins one")
+        click.echo(f"no cases in {for_terminal(folder)}; `irkit case open` begins one")
 
 
 @case.command()
@@ -183,6 +186,9 @@ def resume(case_id: str | None, cases: Path | None, as_json: bool, quiet: bool) 
             {"case": opened.id, "resumed": [{"what": r.what, **report.to_dict()} for r, report in ended]}
         )
     else:
+        for run, report in ended:
+            click.echo(f"\n{run.what}:")
+            show_steps(report)
         click.echo(f"case {opened.id}: {len(ended)} runs resumed, {len(opened.evidence.items())} items")
     raise SystemExit(max((report.exit_code for _, report in ended), default=0))
 
@@ -191,7 +197,12 @@ def resume(case_id: str | None, cases: Path | None, as_json: bool, quiet: bool) 
 @click.argument("case_id")
 @_CASES
 @json_option
-def verify(case_id: str, cases: Path | None, as_json: bool) -> None:
+@click.option(
+    "--public-key",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Every seal must be signed with this key (PEM), got from where nobody could change it.",
+)
+def verify(case_id: str, cases: Path | None, as_json: bool, public_key: Path | None) -> None:
     """Hold every file against what was recorded. CASE_ID may be a folder. Needs neither AWS nor network."""
     from irkit.evidence.verify import verify as hold
 
@@ -202,7 +213,7 @@ def verify(case_id: str, cases: Path | None, as_json: bool) -> None:
         raise NotFound(f"no case in {for_terminal(folder)}", hint="give the folder that holds journal.jsonl")
     else:
         root = cases_folder(cases) / case_name(case_id)
-    verdict = hold(root)
+    verdict = hold(root, public_key=public_key)
     if as_json:
         print_json(verdict.to_dict())
     else:
@@ -240,6 +251,35 @@ def undo(
         show_plan(plan, as_json=as_json)
         return
     show_report(plan.apply(progress=progress_to_stderr(as_json)), as_json=as_json)
+
+
+@case.command()
+@click.argument("case_id")
+@_CASES
+@json_option
+@click.option(
+    "--kms", "kms_key", help="An asymmetric KMS key (ECC_NIST_P256, sign and verify): id, ARN or alias."
+)
+@click.option(
+    "--key", type=click.Path(path_type=Path, dir_okay=False), help="A local Ed25519 private key in PEM."
+)
+@click.option("--make-key", is_flag=True, help="Make the key at --key first; its public half is at KEY.pub.")
+def seal(
+    case_id: str, cases: Path | None, as_json: bool, kms_key: str | None, key: Path | None, make_key: bool
+) -> None:
+    """Sign the journal's head, so that whoever holds the public key sees any change to what came before."""
+    from irkit.evidence import seal as seals
+
+    if (kms_key is None) == (key is None):
+        raise BadInput("give either --kms or --key", hint="--key FILE --make-key makes a local one")
+    opened = Case.load(case_id, cases=cases)
+    if make_key and key is not None:
+        seals.make_key(key)
+    if kms_key is not None:
+        enter_world(opened)
+    path = seals.with_kms(opened, kms_key) if kms_key is not None else seals.with_key(opened, Path(str(key)))
+    opened.close()
+    print_json({"case": opened.id, "seal": path}) if as_json else click.echo(str(path))
 
 
 @case.command()

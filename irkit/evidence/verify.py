@@ -17,7 +17,7 @@ from irkit import journal as journals
 from irkit.durable import storage
 from irkit.errors import NotFound
 from irkit.escape import for_terminal
-from irkit.evidence import manifest
+from irkit.evidence import manifest, seal
 from irkit.evidence.items import Item
 from irkit.journal import Entry, Kind, Reading
 
@@ -53,8 +53,13 @@ class Verdict:
         }
 
 
-def verify(root: Path, *, progress: Callable[[str], None] = lambda _: None) -> Verdict:
-    """Hold the case folder `root` against its journal. Raises `NotFound` when there is no case in it."""
+def verify(
+    root: Path, *, public_key: Path | None = None, progress: Callable[[str], None] = lambda _: None
+) -> Verdict:
+    """Hold the case folder `root` against its journal and its seals. Raises `NotFound` when there is no case in it.
+
+    `public_key` is a PEM file that the seals must have been signed with.
+    """
     if not (root / "journal.jsonl").is_file():
         raise NotFound(
             f"no case in {root}", hint="give the folder that holds journal.jsonl, or --case with --cases"
@@ -95,6 +100,9 @@ def verify(root: Path, *, progress: Callable[[str], None] = lambda _: None) -> V
         for name in found
         if name not in listed
     ]
+    faults, remarks = seal.problems(root, reading, public_key=public_key)
+    problems += faults
+    notes += remarks
     case_id = next((str(e.body.get("case")) for e in reading.entries if e.kind is Kind.OPENED), root.name)
     return Verdict(
         case=case_id,

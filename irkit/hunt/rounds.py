@@ -32,10 +32,12 @@ def cloudtrail_round(where: Tables | HasTables | Path | str, subject: Subject) -
             "log-tampering": ask(tables, "log_tampering"),
             "enumeration-bursts": ask(tables, "enumeration_bursts"),
             "responder-calls": ask(tables, "responder_calls"),
+            "denied-calls": ask(tables, "denied_calls"),
         }
         for number, key in enumerate(keys, 1):
             answers[f"calls-of-key-{number}"] = ask(tables, "calls_of_access_key", access_key_id=key)
         for number, key in enumerate(intruder.stolen_keys, 1):
+            answers[f"issued-keys-{number}"] = ask(tables, "issued_keys", access_key_id=key)
             answers[f"role-chain-{number}"] = ask(tables, "role_chain", access_key_id=key)
         if intruder.addresses:
             answers["keys-at-the-intruders-addresses"] = ask(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from irkit import durable
 from irkit.plan import Outcome, Plan, Running, Step
 
 if TYPE_CHECKING:
     from irkit.case import Case
     from irkit.logs.ingest import Progress
+    from irkit.logs.report import IngestReport
     from irkit.logs.sources import LogFile
 
 
@@ -66,5 +69,12 @@ def _take(running: Running, *, source: str, kind: str, days: int | None) -> Outc
         keep=keep,
         progress=show,
     )
+    _leave(case, kind, report)
     lost = tuple(f"{q.source}: {q.reason}" for q in report.quarantined)
     return Outcome(result=report.to_dict(), missing=lost)
+
+
+def _leave(case: Case, kind: str, report: IngestReport) -> None:
+    """Put what was taken and what was not where the report finds it: what was left out must be told beside findings."""
+    text = json.dumps(report.to_dict(), indent=1, sort_keys=True) + "\n"
+    durable.replace(case.active / "artifacts" / f"ingest-{kind}.json", text.encode("ascii"))
