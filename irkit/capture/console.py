@@ -17,7 +17,7 @@ from irkit.aws import error_code
 from irkit.canonical import plain
 from irkit.capture.asking import NO_ANSWER
 from irkit.capture.instance import Instance
-from irkit.errors import IrkitError
+from irkit.errors import IrkitError, StorageError
 from irkit.plan import Outcome, Running, Step, reason
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def _act(running: Running, instance: Instance) -> Outcome:
     for name, take in (("screenshot", _screenshot), ("output", _output)):
         try:
             result[name] = take(running, instance, requests)
+        except StorageError:
+            raise  # not AWS's answer but our disk: the step must be taken up again once there is room
         except (*NO_ANSWER, IrkitError) as error:
             missing.append(f"console {name}: {reason(error, doing='read the console', resource=instance.id)}")
     return Outcome(result=result, missing=tuple(missing), request_ids=tuple(requests))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VERB = "capture.host"
 SCRIPT = "facts.sh"
 OUTPUT = "host-output"
-DEADLINE = 240.0
+DEADLINE = 420.0
 # The script stops beginning new sections after the first, and Systems Manager kills it after the second.
 BUDGET_SECONDS = 60
 KILL_SECONDS = 150
@@ -31,7 +31,7 @@ _VOLATILE_TEXTS = ("sockets", "neighbours", "routes", "addresses", "logins", "mo
 _VOLATILE = ("host", "processes", "sockets", *(f"text:{t}" for t in _VOLATILE_TEXTS))
 _SETTINGS = ("cron", "keys", "preload", "accounts", "sudoers", "units", "histories",
              *(f"text:{t}" for t in ("timers", "services", "containers", "firewall", "disks")))  # fmt: skip
-_GROUPS = (_VOLATILE, _SETTINGS, ("files",), ("web_logs",), ("system_logs",))
+_GROUPS = (_VOLATILE, _SETTINGS, ("web_shells", "files"), ("web_logs",), ("system_logs",))
 _SMALL_LOG_BYTES = 98304
 
 
@@ -90,11 +90,23 @@ def _attaching(running: Running) -> bool:
 
 
 def _whole(running: Running, instance_id: str, bucket: str) -> list[Ran]:
-    ran = run(
+    """One command whose output goes to the bucket; in parts after all when it does not arrive there."""
+    first = run(
         running, instance_id, _with(script(), IRKIT_BUDGET=BUDGET_SECONDS), mark=_mark(running, 0),
         seconds=KILL_SECONDS, bucket=bucket, attach=_attaching(running),
     )  # fmt: skip
-    return [ran]
+    if first.cut is None:
+        return [first]
+    # The agent writes to S3 with the instance's own role, which the bucket may not know or containment has cut.
+    running.keep(
+        first.stdout, kind=OUTPUT, name="host-facts.first.out", media_type="text/plain", partial=True,
+        notes={"command": first.command_id, "script_sha256": _digest(script()), "cut": [first.cut]},
+    )  # fmt: skip
+    running.progress(f"{first.cut}; asking in parts")
+    try:
+        return _in_parts(running, instance_id)
+    except IrkitError:
+        return [first]
 
 
 def _in_parts(running: Running, instance_id: str) -> list[Ran]:

@@ -50,7 +50,9 @@ def parsed(raw: bytes) -> shapes.HostFacts:
         units=tuple(unit(file) for file in kept_files(output, "units")),
         keys=tuple(key for file in kept_files(output, "keys") for key in authorized_keys(file)),
         files=(*found_files(output), *(preload_file(k) for k in preload if k.file.endswith("ld.so.preload"))),
-        requests=tuple(request for file in web for request in requests(file)),
+        requests=tuple(
+            dict.fromkeys(r for file in (*web, *kept_files(output, "web_shells")) for r in requests(file))
+        ),
         logs=tuple(log(file) for file in (*web, *system)),
         histories=tuple(log(file) for file in histories),
         texts=texts,

@@ -12,6 +12,7 @@ import pytest
 
 from irkit import capture
 from irkit.capture import HostFacts, host
+from irkit.capture.host_facts import parse
 from irkit.case import Case
 from irkit.journal import Kind
 from irkit.plan import Plan, Status
@@ -164,17 +165,26 @@ def test_without_a_bucket_parts_are_fetched_one_by_one_and_what_was_cut_is_named
     assert seen.deleted
     assert seen.cron
     assert seen.logs
+    entry = next(f["value"] for f in world.truth["facts"] if f["id"] == "entry")
+    shell_file = next(f["value"] for f in world.truth["facts"] if f["id"] == "shell-file").rsplit("/", 1)[-1]
+    assert min(r.at or "" for r in seen.requests if shell_file in r.target) == entry, (
+        "found in the whole of the log"
+    )
     assert case.evidence.items(kind="host-facts")[0].partial
 
 
-def test_an_unreadable_bucket_leaves_what_systems_manager_shows(world: SimpleNamespace, stored: Case) -> None:
+def test_an_unreadable_bucket_makes_it_ask_in_parts(world: SimpleNamespace, stored: Case) -> None:
     world.sim.faults.inject("s3", "GetObject", "AccessDenied", status=403, times=9)
     report = plan(world, stored).apply()
     assert report.exit_code == 3
-    told = " ".join(report.steps[0].missing)
-    assert "24000 characters" in told
-    assert "AccessDenied" in told
-    assert facts(stored).deleted, "what is most volatile comes first and so is there"
+    assert [m.split(":")[0] for m in report.steps[0].missing] == ["/var/log/httpd/access_log"]
+    seen = facts(stored)
+    assert seen.deleted
+    assert len(report.steps[0].result["commands"]) == 5
+    first = next(i for i in stored.evidence.items() if i.name == "host-facts.first.out")
+    assert first.partial
+    assert "AccessDenied" in first.notes["cut"][0]
+    assert parse(stored.evidence.read(first)).deleted, "what is most volatile comes first"
 
 
 def test_an_agent_that_is_off_fails_this_kind_alone(world: SimpleNamespace, stored: Case) -> None:

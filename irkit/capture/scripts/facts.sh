@@ -22,6 +22,9 @@ budget=${IRKIT_BUDGET:-60}
 log_bytes=${IRKIT_LOG_BYTES:-4194304}
 recent=${IRKIT_RECENT_DAYS:-30}
 began=$(date +%s)
+web_roots='/var/www /srv/www /srv/http /usr/share/nginx/html /usr/local/apache2/htdocs /var/lib/tomcat/webapps'
+# what a script in a web root calls that hands its input to a shell or to the interpreter
+calls='(system|passthru|shell_exec|proc_open|popen|pcntl_exec|eval|assert|exec|getRuntime) *\('
 nonce=$(od -An -N16 -tx1 /dev/urandom 2>/dev/null | tr -d ' \n')
 [ -n "$nonce" ] || nonce=$(tr -d '-' </proc/sys/kernel/random/uuid)
 
@@ -162,6 +165,26 @@ web_logs() {
   kept_all "$log_bytes" /var/log/httpd/*access* /var/log/apache2/*access* /var/log/nginx/*access* /var/log/caddy/*access*
 }
 
+# Requests for scripts that call a shell, from the whole of each log: what web_logs keeps may begin after the break-in.
+web_shells() {
+  names=$(for place in $web_roots; do
+    [ -d "$place" ] || continue
+    bounded 20 find "$place" -xdev -type f \( -mtime "-$recent" -o -ctime "-$recent" \) -exec sh -c '
+      calls=$1; shift
+      for file; do
+        case $file in *.php* | *.phtml | *.phar | *.jsp* | *.asp* | *.cgi | *.pl | *.py | *.sh) ;; *) continue ;; esac
+        grep -qE "$calls" "$file" 2>/dev/null && printf "%s\n" "${file##*/}"
+      done' sh "$calls" {} + 2>/dev/null
+  done | grep . | sort -u | head -n 50)
+  [ -n "$names" ] || return 0
+  for log in /var/log/httpd/*access* /var/log/apache2/*access* /var/log/nginx/*access* /var/log/caddy/*access*; do
+    [ -f "$log" ] || continue
+    printf '%s\0%s\0' "$log" "$(stat -c '%Y 0 %a %U' "$log" 2>/dev/null)"
+    bounded 20 grep -F -e "$names" "$log" 2>/dev/null | head -c 262144
+    printf '\0%s\0' "$nonce"
+  done
+}
+
 system_logs() {
   kept_all "$log_bytes" /var/log/secure /var/log/auth.log /var/log/cron /var/log/messages /var/log/syslog /var/log/audit/audit.log
 }
@@ -170,23 +193,23 @@ system_logs() {
 listed() {
   why=$1; shift
   bounded 25 find "$@" -xdev -type f \( -mtime "-$recent" -o -ctime "-$recent" \) -exec sh -c '
-    why=$1; shift
+    why=$1; calls=$2; shift 2
     for file; do
       said=$(stat -c "%s %Y %Z %a %U %G" "$file" 2>/dev/null) || continue
       sum= code=
       [ "${said%% *}" -le 8388608 ] && sum=$(sha256sum <"$file" 2>/dev/null | cut -c1-64)
       case $why-$file in
         web-*.php* | web-*.phtml | web-*.phar | web-*.inc | web-*.jsp* | web-*.asp* | web-*.cgi | web-*.pl | web-*.py | web-*.sh)
-          grep -qE "(system|passthru|shell_exec|proc_open|popen|pcntl_exec|eval|assert|exec|getRuntime) *\(" "$file" 2>/dev/null && code=1 ;;
+          grep -qE "$calls" "$file" 2>/dev/null && code=1 ;;
       esac
       printf "%s\0%s\0%s\0%s\0%s\0" "$file" "$why" "$said" "$sum" "$code"
-    done' sh "$why" {} + 2>/dev/null
+    done' sh "$why" "$calls" {} + 2>/dev/null
 }
 
 files() {
   ended=0
-  for place in web:/var/www web:/srv/www web:/srv/http web:/usr/share/nginx/html web:/usr/local/apache2/htdocs \
-    web:/var/lib/tomcat/webapps temporary:/tmp temporary:/var/tmp temporary:/dev/shm home:/root home:/home etc:/etc; do
+  for place in $(printf 'web:%s ' $web_roots) temporary:/tmp temporary:/var/tmp temporary:/dev/shm home:/root home:/home \
+    etc:/etc; do
     [ -d "${place#*:}" ] || continue
     late && return 124
     listed "${place%%:*}" "${place#*:}"
@@ -258,6 +281,7 @@ facts() {
   section histories 1048576 histories
   section web_logs $((log_bytes * 4)) web_logs
   section system_logs $((log_bytes * 2)) system_logs
+  section web_shells 524288 web_shells
   section files 2097152 files
   section text:journal "$log_bytes" first_of journalctl --no-pager -o short-iso -n 2000
   printf '\n--%s complete\n' "$nonce"
