@@ -195,7 +195,7 @@ def describe_all(client: Callable[[str], Any]) -> dict[str, Any]:
             "scaling": scaling.describe_auto_scaling_groups()["AutoScalingGroups"],
             "members": scaling.describe_auto_scaling_instances()["AutoScalingInstances"],
             "target groups": groups,
-            "targets": {g["TargetGroupArn"]: _health(elb, g["TargetGroupArn"]) for g in groups},
+            "targets": {g["TargetGroupArn"]: _health(elb, g["TargetGroupArn"], running) for g in groups},
             "classic": old.describe_load_balancers()["LoadBalancerDescriptions"],
         }
     )  # fmt: skip
@@ -207,8 +207,10 @@ def _policies(iam: Any, role: str) -> dict[str, Any]:
     return held | {"attached": iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]}
 
 
-def _health(elb: Any, arn: str) -> Any:
-    return elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+def _health(elb: Any, arn: str, running: set[str]) -> Any:
+    """Who is registered; a replacement that was retired may still be shown while it drains."""
+    found = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    return [t for t in found if t["Target"]["Id"] in running]
 
 
 def stable(value: Any) -> Any:
