@@ -10,16 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from irkit import durable
 from irkit.canonical import digest, plain
-from irkit.errors import IrkitError, StorageError
+from irkit.errors import IrkitError
 from irkit.escape import for_terminal
 from irkit.journal import Entry, Kind
 from irkit.markup import table
@@ -98,10 +94,10 @@ class Step:
     """One journaled action. Its id follows from case, verb, target and arguments, so the same plan has the same ids.
 
     `act` does it. `before` reads the state that `act` changes, and what it returns is journaled ahead of the call.
-    `find` is asked when an earlier run was cut short in the middle: the outcome if AWS shows that the step took
-    effect, None if it did not. `needs` are verbs that must be done first. `deadline` is in seconds. `changes` tells a
-    change of AWS from a reading of it. `stage` orders; steps of one stage run side by side. When a `vital` step
-    fails, the stages after it are skipped; no step of capture or containment is vital.
+    `find` is asked when an earlier run was cut short in the middle, or failed there: the outcome if AWS shows that the
+    step took effect, None if it did not. `needs` are verbs that must be done first. `deadline` is in seconds. `changes`
+    tells a change of AWS from a reading of it. `stage` orders; steps of one stage run side by side. When a `vital`
+    step fails, the stages after it are skipped; no step of capture or containment is vital.
     """
 
     verb: str
@@ -164,10 +160,10 @@ class Running:
 
     def kept(self, kind: str, name: str) -> Item | None:
         """The item of this step that an earlier, interrupted run stored already."""
-        from irkit.evidence.items import safe_name
+        from irkit.evidence.store import ORIGINAL_NAME
 
         mine = self.case.evidence.items(kind=kind, step=self.step_id)
-        return next((i for i in mine if i.name == safe_name(name)), None)
+        return next((i for i in mine if i.notes.get(ORIGINAL_NAME, i.name) == name), None)
 
     def keep(
         self,
@@ -343,153 +339,22 @@ class Plan:
         )
 
     def _state(self, step: Step) -> str:
-        return _standing(self.case.journal.of_step(step.id(self.case.id)))[0]
+        return standing(self.case.journal.of_step(step.id(self.case.id)))[0]
 
     def apply(self, *, progress: Progress = silent, workers: int = 8) -> Report:
-        """Run the steps: journaled, resumable, each failing alone. Raises `StorageError` when nothing can be kept."""
-        results: dict[str, Mapping[str, Any]] = {}
-        reports: list[StepReport] = []
-        stopped: str | None = None
-        for stage in sorted({s.stage for s in self.steps}):
-            batch = [s for s in self.steps if s.stage == stage]
-            pool = ThreadPoolExecutor(
-                max_workers=max(1, min(workers, len(batch))), thread_name_prefix="irkit-step"
-            )
-            try:
-                done = list(
-                    pool.map(partial(self._run, results=results, stopped=stopped, progress=progress), batch)
-                )
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-            reports += done
-            results |= {r.verb: r.result for r in done if r.status is Status.DONE}
-            ended = {r.step for r in done if r.status is Status.FAILED}
-            stopped = stopped or next(
-                (s.title for s in batch if s.vital and s.id(self.case.id) in ended), None
-            )
-        if self.case.evidence.items():
-            self.case.evidence.write_manifest()
+        """Run the steps: journaled, resumable, each failing alone. Raises `StorageError` when nothing can be journaled.
+
+        What a step has begun when its deadline passes goes on in the background while the process lives; if it ends
+        well after all, the journal says so.
+        """
+        from irkit.applying import Applying
+
+        done = Applying(self.case, progress).stages(self.steps, workers)
         order = {s.id(self.case.id): n for n, s in enumerate(self.steps)}
-        return Report(tuple(sorted(reports, key=lambda r: order[r.step])))
-
-    def _run(
-        self, step: Step, *, results: Mapping[str, Mapping[str, Any]], stopped: str | None, progress: Progress
-    ) -> StepReport:
-        """Run one step while holding its lock: after a kill, an orphaned process may still be at it."""
-        lock = self.case.root / "locks" / step.id(self.case.id)
-        with durable.locked(
-            lock, waiting=lambda: progress(f"{step.verb} {step.target}: another process is at it, waiting")
-        ):
-            self.case.journal.refresh()
-            return self._run_alone(step, results, stopped, progress)
-
-    def _run_alone(
-        self, step: Step, results: Mapping[str, Mapping[str, Any]], stopped: str | None, progress: Progress
-    ) -> StepReport:
-        ident, begun = step.id(self.case.id), time.monotonic()
-
-        def report(status: Status, **more: Any) -> StepReport:
-            return StepReport(
-                step=ident,
-                verb=step.verb,
-                target=step.target,
-                title=step.title,
-                status=status,
-                changes=step.changes,
-                seconds=time.monotonic() - begun,
-                **more,
-            )
-
-        state, last = _standing(self.case.journal.of_step(ident))
-        if state == Kind.DONE and last is not None:
-            return report(
-                Status.DONE,
-                why="done earlier",
-                result=last.body.get("result") or {},
-                earlier=True,
-                missing=tuple(last.body.get("missing") or ()),
-            )
-        unmet = [verb for verb in step.needs if verb not in results]
-        if unmet or stopped:
-            why = (
-                f"needs {', '.join(unmet)}, which is not done"
-                if unmet
-                else f"stopped by the failure of: {stopped}"
-            )
-            self._record(Kind.SKIPPED, step, why=why)
-            return report(Status.SKIPPED, why=why)
-        try:
-            outcome = self._found(step, last) if state == Kind.INTENDED and last is not None else None
-            if outcome is None:
-                before = step.before() if step.before else None
-                self._record(
-                    Kind.INTENDED,
-                    step,
-                    target=step.target,
-                    args=plain(step.args),
-                    title=step.title,
-                    changes=step.changes,
-                    before=plain(before),
-                )
-                progress(f"{step.verb} {step.target}")
-                outcome = self._act(step, before, results, progress)
-        except StorageError:
-            raise
-        except Exception as error:  # noqa: BLE001  a step fails alone, whatever went wrong in it
-            why = reason(error, doing=step.title, resource="")
-            self._record(Kind.FAILED, step, why=why, error=type(error).__name__)
-            progress(f"{step.verb} {step.target}: failed: {why}")
-            return report(Status.FAILED, why=why)
-        if outcome.skipped is not None:
-            self._record(Kind.SKIPPED, step, why=outcome.skipped, result=plain(outcome.result))
-            return report(Status.SKIPPED, why=outcome.skipped, result=outcome.result)
-        self._record(
-            Kind.DONE,
-            step,
-            target=step.target,
-            result=plain(outcome.result),
-            after=plain(outcome.after),
-            request_ids=list(outcome.request_ids),
-            undo=outcome.undo.to_dict() if outcome.undo else None,
-            changes=step.changes,
-            missing=list(outcome.missing),
-            **({"before": plain(outcome.before)} if outcome.before is not None else {}),
-        )
-        for lack in outcome.missing:
-            progress(f"{step.verb} {step.target}: not captured: {for_terminal(lack)}")
-        return report(Status.DONE, result=outcome.result, missing=outcome.missing)
-
-    def _found(self, step: Step, intended: Entry) -> Outcome | None:
-        return step.find(intended.body.get("before")) if step.find else None
-
-    def _act(
-        self, step: Step, before: Any, results: Mapping[str, Mapping[str, Any]], progress: Progress
-    ) -> Outcome:
-        running = Running(self.case, step, before=before, progress=progress, results=dict(results))
-        pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"irkit-{step.verb}")
-        future = pool.submit(step.act, running)
-        try:
-            return future.result(timeout=step.deadline)
-        except Late:
-            if future.done():
-                raise
-            running.stop()
-            raise DeadlineMissed(
-                f"{step.title}: not finished after {step.deadline:.0f} s",
-                hint="the other steps went on; apply the plan again to retry this one",
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _record(self, kind: Kind, step: Step, **body: Any) -> None:
-        self.case.journal.append(kind, step=step.id(self.case.id), verb=step.verb, **body)
+        return Report(tuple(sorted(done, key=lambda r: order[r.step])))
 
 
-class DeadlineMissed(IrkitError):
-    """A step took longer than it was given; it may still take effect."""
-
-
-def _standing(entries: Sequence[Entry]) -> tuple[str, Entry | None]:
+def standing(entries: Sequence[Entry]) -> tuple[str, Entry | None]:
     """The state of a step and the entry that says so. An interruption leaves `intended` standing."""
     for entry in reversed(entries):
         if entry.kind in (Kind.INTENDED, Kind.DONE, Kind.FAILED, Kind.SKIPPED, Kind.UNDONE):
