@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
@@ -34,8 +35,30 @@ _EXTRAS = {
 }
 
 
+class _ReaderLeftError(Exception):
+    """Whoever read our output went away (`irkit … | head`): not an error, though click calls it one."""
+
+
+@contextmanager
+def _noticing_who_left() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderLeftError from error
+
+
 class Lazy(click.Group):
     """A group whose commands are imported when they are called; their help is in the table above."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """As click does; `--help` is printed here."""
+        with _noticing_who_left():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does."""
+        with _noticing_who_left():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, in the order in which an investigation meets them."""
@@ -101,10 +124,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         needed = _EXTRAS[error.name.partition(".")[0]]
         _fail(f"this command needs {error.name}: pip install 'irkit-aws[{needed}]'", MissingExtra.exit_code)
-    except BrokenPipeError:
-        # The reader went away (`irkit … | head`): not an error, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (_ReaderLeftError, BrokenPipeError):
+        _forget_the_rest()
         sys.exit(0)
+    except SystemExit:
+        _forget_the_rest()
+        raise
     except OSError as error:
         _fail(
             str(
@@ -115,6 +140,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             1,
         )
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _forget_the_rest() -> None:
+    """Drop what nobody will read, or Python's own flush at the end would fail with a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stopped() -> NoReturn:

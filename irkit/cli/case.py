@@ -204,7 +204,7 @@ def resume(case_id: str | None, cases: Path | None, as_json: bool, quiet: bool) 
 )
 def verify(case_id: str, cases: Path | None, as_json: bool, public_key: Path | None) -> None:
     """Hold every file against what was recorded. CASE_ID may be a folder. Needs neither AWS nor network."""
-    from irkit.evidence.verify import verify as hold
+    from irkit.evidence.verification import verify as hold
 
     folder = Path(case_id).expanduser()
     if (folder / "journal.jsonl").is_file():

@@ -14,8 +14,9 @@ from typing import Any
 import click
 
 from irkit.case import Case, found
+from irkit.cli.extras import require
 from irkit.cli.shared import json_option, print_json, progress_to_stderr
-from irkit.errors import MissingExtra, Refused
+from irkit.errors import Refused
 from irkit.escape import for_terminal
 from irkit.journal import Kind
 from irkit.plan import Progress
@@ -81,10 +82,20 @@ def resume(case: Case, *, as_json: bool, progress: Progress) -> None:
 
 
 def _opened(out: Path, *, seed: int, scenario: str, keep: bool) -> Case:
-    try:
-        from irkit.sim import scenarios
-    except ImportError as error:
-        raise MissingExtra(f"the demo needs {error.name}", hint="pip install 'irkit-aws[demo]'") from error
+    require(
+        "demo",
+        "moto",
+        "flask",
+        "PIL",
+        "cryptography",
+        "papermill",
+        "ipykernel",
+        "duckdb",
+        "pandas",
+        "matplotlib",
+    )
+    from irkit.sim import scenarios
+
     at = datetime.now(UTC).replace(second=0, microsecond=0)
     public = scenarios.preview(scenario, seed=seed, at=at)
     taken = {c.id for c in found(out / "cases")}

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
@@ -166,15 +167,26 @@ def show_plan(plan: Any, *, as_json: bool) -> None:
 
 
 def show_report(report: Any, *, as_json: bool) -> None:
-    """How a plan went, and the exit code that says it."""
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        print_table(
-            ("verb", "on", "status", "what happened"),
-            [
-                (s.verb, s.target, s.status.value, "; ".join(filter(None, (s.why, *s.missing))))
-                for s in report.steps
-            ],
-        )
+    """How a plan went, and the exit code that says it, also to a reader who has gone away."""
+    with suppress(BrokenPipeError):
+        if as_json:
+            print_json(report.to_dict())
+        else:
+            show_steps(report)
     raise SystemExit(report.exit_code)
+
+
+def show_steps(report: Any) -> None:
+    """Each step of a plan that was run, and how it ended."""
+    print_table(
+        ("verb", "on", "status", "what happened"),
+        [
+            (
+                s.verb,
+                s.target,
+                s.status.value + (" in part" if s.missing else ""),
+                "; ".join(filter(None, (s.why, *s.missing))),
+            )
+            for s in report.steps
+        ],
+    )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
+from irkit.cli.extras import require
 from irkit.cli.shared import json_option, print_json
-from irkit.errors import MissingExtra, NotFound
+from irkit.errors import NotFound
 from irkit.escape import for_terminal
 
 
@@ -42,13 +43,10 @@ def sim() -> None:
 @json_option
 def up(scenario: str, seed: int, idle_minutes: int, state: Path | None, as_json: bool) -> None:
     """Start it and print the exports: eval "$(irkit sim up)" makes this shell use it."""
-    try:
-        from irkit.sim import daemon
-        from irkit.sim.scenarios import SCENARIOS
-    except ImportError as error:
-        raise MissingExtra(
-            f"the simulator needs {error.name}", hint="pip install 'irkit-aws[sim]'"
-        ) from error
+    require("sim", "moto", "flask", "PIL", "cryptography")
+    from irkit.sim import daemon
+    from irkit.sim.scenarios import SCENARIOS
+
     known = (*SCENARIOS, "empty")
     if scenario not in known:
         raise NotFound(
