@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from irkit.evidence.items import Item, Place
 from irkit.evidence.store import Evidence
-from irkit.evidence.verify import Verdict, verify
+from irkit.evidence.verification import Verdict, verify
 
 __all__ = ["Evidence", "Item", "Place", "Verdict", "verify"]

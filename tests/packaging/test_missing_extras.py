@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 EXTRAS = ("cryptography", "deflate", "duckdb", "flask", "IPython", "ipykernel", "matplotlib", "moto", "nbclient",
-          "nbformat", "numpy", "pandas", "papermill", "PIL", "pyarrow", "sqlglot", "werkzeug")  # fmt: skip
+          "nbformat", "numpy", "pandas", "papermill", "PIL", "pyarrow", "werkzeug")  # fmt: skip
 
 # Read by every interpreter that finds it on its path, so that it holds for what a command starts, too.
 SITECUSTOMIZE = f"""
