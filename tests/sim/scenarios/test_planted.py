@@ -25,7 +25,7 @@ AT = datetime(2026, 11, 23, 14, 0, 0, tzinfo=UTC)
 def world(sim: Simulator) -> World:
     began = time.monotonic()
     planted = plant("web-to-role-theft", sim, seed=7, at=AT)
-    print(f"planted in {time.monotonic() - began:.1f} s")  # noqa: T201 - reported, not asserted
+    print(f"planted in {time.monotonic() - began:.1f} s")
     return planted
 
 
