@@ -104,8 +104,11 @@ def run(
             raise BadInput(f"--set {for_terminal(text)!r} is not NAME=VALUE", hint="such as --set days=3")
         listed = key in fields and "tuple" in str(fields[key].annotation)
         given[key] = value.split(",") if listed else value
-    if apply and "mode" in fields:
-        given["mode"] = "apply"
+    if apply and "mode" in fields and given.setdefault("mode", "apply") != "apply":
+        raise BadInput(
+            f"--apply and --set mode={for_terminal(given['mode'])} contradict each other",
+            hint="give one of them",
+        )
     ran, item = keeping.run(case, name, given, timeout=timeout, progress=progress_to_stderr())
     if as_json:
         print_json(

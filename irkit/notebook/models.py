@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from irkit.aws.names import instance_id
 from irkit.errors import InvalidParameter
+from irkit.notebook.catalog import find
 from irkit.notebook.parameters import Parameters
 
 InstanceId = Annotated[str, AfterValidator(instance_id)]
@@ -91,8 +92,9 @@ BY_NOTEBOOK: dict[str, type[Parameters]] = {
 
 
 def model_of(notebook: str) -> type[Parameters]:
-    """The parameters of the notebook called `notebook`."""
+    """The parameters of the notebook called `notebook`. Raises `NotFound` with the names there are."""
     if notebook not in BY_NOTEBOOK:
+        find(notebook)
         raise InvalidParameter(
             f"no parameters are known for notebook {notebook}", hint="see `irkit notebooks list`"
         )
