@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from irkit.aws import arn_parts, instance_id, translating
 from irkit.canonical import plain
-from irkit.errors import NotFound, WrongState
+from irkit.errors import AwsError, NotFound, Refused, WrongState
 from irkit.escape import for_terminal
 from irkit.markup import table
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """An EBS volume of the instance. `size` is in GiB; `key` is the KMS key's ARN when it is encrypted."""
+    """An EBS volume. `size` is in GiB, None when unknown; `key` is the KMS key's ARN when it is encrypted."""
 
     id: str
     device: str
@@ -198,9 +198,12 @@ def _volumes(case: Case, raw: Mapping[str, Any]) -> tuple[Volume, ...]:
     }
     if not mapped:
         return ()
-    with translating("describe the volumes of", raw["InstanceId"], region=case.facts.region):
-        pages = case.client("ec2").get_paginator("describe_volumes").paginate(VolumeIds=sorted(mapped))
-        said = {v["VolumeId"]: v for page in pages for v in page.get("Volumes", ())}
+    try:
+        with translating("describe the volumes of", raw["InstanceId"], region=case.facts.region):
+            pages = case.client("ec2").get_paginator("describe_volumes").paginate(VolumeIds=sorted(mapped))
+            said = {v["VolumeId"]: v for page in pages for v in page.get("Volumes", ())}
+    except (NotFound, Refused, AwsError):
+        said = {}  # the ids are enough to take snapshots of; preflight and metadata name what is not known
     return tuple(
         Volume(
             id=ident,
@@ -217,8 +220,6 @@ def _volumes(case: Case, raw: Mapping[str, Any]) -> tuple[Volume, ...]:
 
 def _roles(case: Case, profile: str | None) -> tuple[str, ...]:
     """The names of the profile's roles; none when there is no profile or IAM does not let us look."""
-    from irkit.errors import AwsError, Refused
-
     if not profile:
         return ()
     try:

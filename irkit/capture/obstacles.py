@@ -47,6 +47,9 @@ def problems(
             what="no EBS volumes: no snapshot can hold its disks",
             do="do not stop it; take memory and files by the host",
         )
+    if any(v.size is None for v in instance.volumes):
+        yield Issue(what="the volumes could not be described: their sizes and keys are unknown",
+                    do="ask for ec2:DescribeVolumes; snapshots are taken all the same")  # fmt: skip
     for permission in permissions:
         if permission.allowed is False:
             yield Issue(what=f"not allowed: {permission.action} (needed for {permission.needed_for})",
