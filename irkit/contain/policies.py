@@ -53,7 +53,14 @@ def _take_policy(target: str, args: Args, before: State, _: State) -> Undo:
 
 
 def _policy_reached(_: Case, __: str, args: Args, state: State) -> bool:
-    return bool(state["Document"] == args["document"])
+    # A deny of everything is all that one with room promises: it is never loosened to make that room.
+    return state["Document"] in (args["document"], without_room(args["document"]))
+
+
+def without_room(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The same deny with nothing left out of it."""
+    held = [{k: v for k, v in s.items() if k != "NotAction"} | {"Action": "*"} for s in document["Statement"]]
+    return {**document, "Statement": held}
 
 
 def _text(document: Mapping[str, Any]) -> str:

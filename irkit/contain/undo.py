@@ -77,7 +77,13 @@ def _open(case: Case) -> list[Begun]:
     found = [
         b for b in history.begun(case) if b.intended.body.get("changes") and not b.verb.startswith(_PREFIX)
     ]
-    held = [b for b in found if b.standing is not Kind.SKIPPED and (b.done is not None or b.verb in CONTROLS)]
+    held = [
+        b
+        for b in found
+        if b.standing is not Kind.SKIPPED
+        and (b.done is not None or b.verb in CONTROLS)
+        and not (b.done is not None and (b.done.body.get("result") or {}).get("refused"))
+    ]
     # what was done again counts from when it was first done, so that a group outlives the interfaces in it
     return sorted(held, key=lambda b: int(b.args.get("again", (b.done or b.intended).seq)))
 

@@ -73,6 +73,18 @@ def test_while_the_host_is_captured_the_agents_channel_stays_and_the_rest_is_den
         stolen.client("ssm").describe_document(Name="no-such-document")
 
 
+def test_a_full_cut_is_never_loosened_to_make_room_for_the_agent_again(case, world, changes):
+    contain.plan(case, world.suspect, only=["identity"], ssm_room=True).apply()
+    contain.plan(case, world.suspect, only=["identity"]).apply()
+    made = len(changes())
+    for _ in range(2):  # as a playbook does that is resumed from its beginning
+        assert contain.plan(case, world.suspect, only=["identity"], ssm_room=True).apply().complete
+    assert len(changes()) == made
+    assert contain.prove(case, world.suspect).verdicts
+    contain.undo_plan(case).apply()
+    assert works(world.sim.instance_session(world.suspect))
+
+
 def test_everything_that_is_made_carries_the_case(contained, world):
     made = world.client("ec2").describe_security_groups(
         Filters=[{"Name": "tag:irkit:case", "Values": [contained.id]}]

@@ -128,3 +128,28 @@ def test_killed_in_the_middle_what_was_left_behind_can_be_undone_without_going_o
     report = contain.undo_plan(open_case(), retire_replacement=True).apply()
     assert report.complete, [s.to_dict() for s in report.failed]
     assert shown() == before
+
+
+@pytest.mark.parametrize("code", ["UnsupportedOperation", "OperationNotPermitted"])
+def test_a_protection_that_does_not_exist_for_a_spot_instance_is_recorded_as_missing(case, world, code):
+    world.sim.faults.inject("ec2", "ModifyInstanceAttribute", code, times=999)
+    report = contain.plan(case, world.suspect, only=["guard"]).apply()
+    assert not report.failed
+    refused = {s.verb for s in report.steps if any(code in m for m in s.missing)}
+    assert refused == {"guard.termination", "guard.stop", "guard.shutdown", "guard.volume"}
+    assert {v.control for v in contain.prove(case, world.suspect).open} >= refused
+    world.sim.faults.clear()
+    undone = contain.undo_plan(case)
+    assert {s.verb for s in undone.steps} == {"undo.guard.interface"}, "what was refused changed nothing"
+    assert undone.apply().complete
+
+
+def test_a_stopped_instance_is_contained_too(case, world, everything):
+    ec2 = world.client("ec2")
+    ec2.stop_instances(InstanceIds=[world.sibling])
+    try:
+        report = everything(case, world.sibling, addresses=False).apply()
+        assert not [s for s in report.failed if not s.verb.startswith("fleet.standby")]
+        contain.undo_plan(case, retire_replacement=True).apply()
+    finally:
+        ec2.start_instances(InstanceIds=[world.sibling])

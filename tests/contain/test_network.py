@@ -185,6 +185,8 @@ def test_stage_one_reaches_only_the_ssm_endpoints_and_stage_two_nothing_without_
     assert not [c for c in changes()[begun:] if c.startswith("Authorize")]
     (second,) = tagged(world, case, "quarantine")
     assert [groups_of(world, i) for i in world.interfaces] == [[second], [second]]
+    assert network(case, world.suspect, ssm_room=True).apply().complete
+    assert [groups_of(world, i) for i in world.interfaces] == [[second], [second]], "it is not opened again"
     assert not [v for v in contain.prove(case, world.suspect).open if v.control.startswith("network")]
     assert contain.undo_plan(case).apply().complete
     assert sorted(groups_of(world, world.interfaces[0])) == sorted([world.web, world.admin])
