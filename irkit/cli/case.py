@@ -247,10 +247,14 @@ def undo(
     opened = Case.load(case_id, cases=cases)
     enter_world(opened)
     plan = undo_plan(opened, only=only or None, force=force)
-    if not apply:
+    if not apply and not as_json and not any(row["changes"] for row in plan.rows()):
+        click.echo(f"case {opened.id}: nothing is left to put back in AWS")
+        for row in plan.rows():
+            click.echo(f"  {for_terminal(row['title'])}")
+    elif not apply:
         show_plan(plan, as_json=as_json)
-        return
-    show_report(plan.apply(progress=progress_to_stderr(as_json)), as_json=as_json)
+    else:
+        show_report(plan.apply(progress=progress_to_stderr(as_json)), as_json=as_json)
 
 
 @case.command()
