@@ -12,7 +12,7 @@ from irkit.capture.instance import Instance
 Question = tuple[str, str, Mapping[str, Any]]
 _ATTRIBUTES = (
     "userData", "disableApiTermination", "disableApiStop", "instanceInitiatedShutdownBehavior", "blockDeviceMapping",
-    "sourceDestCheck", "groupSet", "enclaveOptions", "ebsOptimized", "kernel", "ramdisk",
+    "sourceDestCheck", "groupSet", "enclaveOptions", "ebsOptimized",
 )  # fmt: skip
 
 

@@ -65,6 +65,7 @@ def warnings(
 ) -> Iterator[Issue]:
     """What does not stop the capture but changes how it is done, or what must be done with care."""
     yield from _host(case, instance, reached)
+    yield from _bucket(case, found)
     yield from _disks(found)
     yield from _neighbours(found)
     yield from _options(instance)
@@ -97,6 +98,13 @@ def _host(case: Case, instance: Instance, reached: Node) -> Iterator[Issue]:
     if "evidence_bucket" not in case.facts.sources and reached.online:
         yield Issue(what="no evidence bucket: each command's output ends after 24,000 characters",
                     do="open the case with evidence_bucket among its sources")  # fmt: skip
+
+
+def _bucket(case: Case, found: around.Surroundings) -> Iterator[Issue]:
+    if found.bucket_trouble:
+        bucket = for_terminal(case.facts.sources["evidence_bucket"])
+        yield Issue(what=f"the evidence bucket {bucket} cannot be used: {found.bucket_trouble}",
+                    do="correct its name or its policy; until then host facts are fetched in parts")  # fmt: skip
 
 
 def _disks(found: around.Surroundings) -> Iterator[Issue]:

@@ -140,12 +140,15 @@ def preflight(case: Case, instance_id: str, *, budget: float = BUDGET_SECONDS) -
         "classic balancers": lambda: around.classic_balancers(asker, instance),
         "role": lambda: around.role_sharers(asker, instance),
         "groups": lambda: around.group_sharers(asker, instance),
+        "bucket": lambda: around.bucket_trouble(asker, case.facts.sources.get("evidence_bucket")),
     }
     trials = list(dry_runs(instance))
     for operation, needed_for, params in trials:
         jobs[f"dry run {operation}"] = lambda o=operation, n=needed_for, p=params: dry_run(case, o, n, p)  # type: ignore[misc]
     done, unknown = _within(jobs, max(1.0, budget - (time.monotonic() - begun)))
-    unknown += [f"{a.service} {a.operation}: {a.why}" for a in asker.answers if not a.ok]
+    unknown += [
+        f"{a.service} {a.operation}: {a.why}" for a in asker.answers if not a.ok and a.service != "s3"
+    ]
     permissions = [done[f"dry run {o}"] for o, _, _ in trials if f"dry run {o}" in done]
     permissions += done.get("simulation") or [
         Permission(action=a, allowed=None, needed_for=n, how="simulation", why="no answer in time")
@@ -155,7 +158,8 @@ def preflight(case: Case, instance_id: str, *, budget: float = BUDGET_SECONDS) -
     found = around.Surroundings(
         keys=done.get("keys", ()), memory_mib=memory, instance_store=store, scaling=done.get("scaling", {}),
         target_groups=done.get("target groups", ()), classic_balancers=done.get("classic balancers", ()),
-        role_sharers=done.get("role", ()), group_sharers=done.get("groups", {}), unknown=tuple(unknown),
+        role_sharers=done.get("role", ()), group_sharers=done.get("groups", {}),
+        bucket_trouble=done.get("bucket"), unknown=tuple(unknown),
     )  # fmt: skip
     reached = done.get("ssm") or Node(
         online=False, why="Systems Manager gave no answer", platform="", details={}

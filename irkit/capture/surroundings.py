@@ -41,6 +41,7 @@ class Surroundings:
     classic_balancers: tuple[str, ...] = ()
     role_sharers: tuple[str, ...] = ()
     group_sharers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    bucket_trouble: str | None = None
     unknown: tuple[str, ...] = ()
 
 
@@ -124,6 +125,16 @@ def classic_balancers(asker: Asker, instance: Instance) -> tuple[str, ...]:
         for b in every
         if instance.id in {i.get("InstanceId") for i in b.get("Instances", ())}
     )
+
+
+def bucket_trouble(asker: Asker, bucket: str | None) -> str | None:
+    """Why the evidence bucket cannot be used by us; None when it can, or when there is none."""
+    if not bucket:
+        return None
+    prefix = f"ssm/{asker.case.id}/"
+    said = asker.ask("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix)
+    told = {"NoSuchBucket": "it does not exist", "AccessDenied": "we may not read it"}
+    return None if said.ok else told.get(said.code, said.why)
 
 
 def role_sharers(asker: Asker, instance: Instance) -> tuple[str, ...]:

@@ -123,6 +123,15 @@ def test_a_case_about_another_account_is_a_problem(
     assert any("999988887777" in i.what for i in card.problems)
 
 
+@pytest.mark.parametrize("name", ["no-such-bucket-1b7f", "Not_A_Bucket"])
+def test_an_evidence_bucket_that_cannot_be_used_is_a_warning(
+    world: SimpleNamespace, open_case: Callable[..., Case], name: str
+) -> None:
+    card = preflight(open_case(sources={"evidence_bucket": name}), world.instance_id)
+    assert card.surroundings.bucket_trouble
+    assert any(name in i.what for i in card.warnings)
+
+
 def test_checks_that_are_too_slow_are_unknown(
     world: SimpleNamespace, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ export LC_ALL PATH
 
 sections=${IRKIT_SECTIONS:-all}
 budget=${IRKIT_BUDGET:-60}
-log_bytes=${IRKIT_LOG_BYTES:-4194304}
+log_bytes=${IRKIT_LOG_BYTES:-2097152}
 recent=${IRKIT_RECENT_DAYS:-30}
 began=$(date +%s)
 web_roots='/var/www /srv/www /srv/http /usr/share/nginx/html /usr/local/apache2/htdocs /var/lib/tomcat/webapps'
