@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from irkit.capture import host_facts as shapes
 from irkit.capture.host_files import (
@@ -103,13 +104,9 @@ def _users(output: Output) -> Iterator[shapes.User]:
         for line in kept.lines():
             fields = line.split(":")
             if len(fields) == 7:
-                yield shapes.User(
-                    name=fields[0],
-                    uid=number(fields[2]),
-                    gid=number(fields[3]),
-                    home=fields[5],
-                    shell=fields[6],
-                )
+                name, _, uid, gid, _, home, runs = fields
+                record: dict[str, Any] = {"name": name, "uid": number(uid), "gid": number(gid), "home": home}
+                yield shapes.User(**record | {"shell": runs})
 
 
 def _processes(output: Output) -> Iterator[shapes.Process]:
