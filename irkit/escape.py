@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+# Control characters, line separators, and what is invisible or turns the direction of text (Unicode category Cf).
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~&])")
-# A cell that starts so is run as a formula by spreadsheets (OWASP, CSV injection).
-_FORMULA = re.compile(r"^\s*[=+\-@\t\r]")
+# All of ASCII's punctuation that Markdown, its tables, its links or a notebook's mathematics ($) give a meaning.
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~&$=:@])")
+# A cell that starts so is run as a formula by spreadsheets (OWASP, CSV injection); the wide forms too, in some.
+_FORMULA = re.compile(r"^\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
 def for_terminal(text: object) -> str:

@@ -27,6 +27,8 @@ from irkit.errors import NoCredentials
 
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html: RoleSessionName and SourceIdentity
 _NOT_IN_NAMES = re.compile(r"[^\w+=,.@-]", re.ASCII)
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_Tag.html
+_NOT_IN_TAGS = re.compile(r"[^\w .:/=+@-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +82,19 @@ class Sessions:
         """The role session's name: `irkit-<case>-<responder>`, cut to the 64 characters that AWS allows."""
         return _NOT_IN_NAMES.sub("-", f"irkit-{self.case_id}-{self.responder}")[:64]
 
+    @property
+    def source_identity(self) -> str:
+        """The responder as SourceIdentity, which AWS wants to have 2 to 64 characters."""
+        name = _NOT_IN_NAMES.sub("-", self.responder)[:64]
+        return name if len(name) > 1 else f"responder-{name}"
+
     def client(self, service: str, *, region: str | None = None) -> Any:
         """The boto3 client for `service`; retries, timeouts and attribution are set."""
         key = (service, region or self.region)
         with self._lock:
             if key not in self._clients:
-                session: Any = self.session()
                 with translating(f"sign in for {service}", region=key[1]):
+                    session: Any = self.session()
                     self._clients[key] = session.client(service, region_name=key[1], config=self._config())
             return self._clients[key]
 
@@ -135,10 +143,10 @@ class Sessions:
             role,
             extra_args={
                 "RoleSessionName": self.session_name,
-                "SourceIdentity": _NOT_IN_NAMES.sub("-", self.responder)[:64],
+                "SourceIdentity": self.source_identity,
                 "Tags": [
                     {"Key": "irkit:case", "Value": self.case_id},
-                    {"Key": "irkit:responder", "Value": self.responder},
+                    {"Key": "irkit:responder", "Value": _NOT_IN_TAGS.sub("-", self.responder)[:256]},
                 ],
             },
         )

@@ -43,7 +43,8 @@ def find(name: str) -> Notebook:
 def copy(name: str, target: Path) -> Path:
     """A copy of the notebook in the folder `target`, to change at will; never overwrites."""
     notebook = find(name)
-    target.mkdir(parents=True, exist_ok=True)
+    with durable.storage("make the folder", target):
+        target.mkdir(parents=True, exist_ok=True)
     path = target / f"{name.replace('/', '-')}.ipynb"
     durable.create(path, notebook.path.read_bytes())
     return path

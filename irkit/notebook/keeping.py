@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irkit.errors import IrkitError
 from irkit.escape import for_terminal
 from irkit.evidence.items import Place
 from irkit.journal import Entry, Journal, Kind
@@ -69,7 +70,10 @@ def following(journal: Journal, progress: Callable[[str], None], *, every: float
 
     def show_new() -> None:
         nonlocal shown
-        watcher.refresh()
+        try:
+            watcher.refresh()
+        except IrkitError:  # whoever writes next will say so; following is only a voice
+            return
         for entry in watcher.entries[shown:]:
             if line := _spoken(entry):
                 progress(line)

@@ -10,10 +10,41 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
+
+_here = threading.local()
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[threading.Event]:
+    """Kill the kernels that this thread starts in the block once `seconds` have passed, and say so by the event.
+
+    A time limit of cells would not do: nobody would end the cells that come after the one that took long.
+    """
+    started: list[QuietKernelManager] = []
+    too_late, over = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        if over.wait(seconds):
+            return
+        too_late.set()
+        while not over.wait(0.2):  # again: a kernel may have been about to start
+            for manager in started:
+                manager.kill()
+
+    threading.Thread(target=watch, name="irkit-time-limit", daemon=True).start()
+    _here.started = started
+    try:
+        yield too_late
+    finally:
+        over.set()
+        _here.started = None
 
 
 class QuietKernelManager(AsyncKernelManager):
@@ -23,6 +54,16 @@ class QuietKernelManager(AsyncKernelManager):
         # Short on purpose: a Unix socket's path has room for about a hundred characters.
         self._sockets = Path(tempfile.mkdtemp(prefix="irkit-"))
         super().__init__(**(options | {"transport": "ipc", "ip": str(self._sockets / "k")}))
+
+        started = getattr(_here, "started", None)
+        if started is not None:
+            started.append(self)
+
+    def kill(self) -> None:
+        """End the kernel's process at once, from any thread."""
+        process = getattr(self.provisioner, "process", None)
+        if process is not None:
+            process.kill()
 
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         command, options = await super()._async_pre_start_kernel(**kw)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from irkit.aws.names import instance_id
 from irkit.errors import InvalidParameter
 from irkit.notebook.catalog import find
-from irkit.notebook.parameters import Parameters
+from irkit.notebook.parameters import Parameters, named
 
-InstanceId = Annotated[str, AfterValidator(instance_id)]
+InstanceId = Annotated[str, named(instance_id)]
 Mode = Annotated[Literal["plan", "apply"], Field(description="plan shows what would be done; apply does it")]
 Capture = Literal["metadata", "console", "disks", "host"]
 Containment = Literal["guard", "fleet", "network", "identity"]

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from irkit.case import Case, case_name
-from irkit.errors import InvalidParameter
+from irkit.errors import InvalidName, InvalidParameter
 from irkit.escape import for_terminal
 
 # What looks like a credential: AWS access keys with their secret, session tokens, private keys, bearer tokens.
 _SECRET = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY|(?<![A-Za-z0-9/+=])(?=[A-Za-z0-9/+]*[a-z])(?=[A-Za-z0-9/+]*[A-Z])"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|(?<![A-Za-z0-9/+])(?=[A-Za-z0-9/+]*[a-z])(?=[A-Za-z0-9/+]*[A-Z])"
     r"(?=[A-Za-z0-9/+]*[0-9])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])|gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-"
 )
 # Names that IPython and Jupyter put into the namespace of every notebook.
@@ -28,18 +29,25 @@ _IPYTHON = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython", "displ
 Model = TypeVar("Model", bound="Parameters")
 
 
+def named(check: Callable[[str], str]) -> AfterValidator:
+    """A validator from `check`, whose `InvalidName` becomes one fault among others, with the parameter's name."""
+
+    def checked_name(value: str) -> str:
+        try:
+            return check(value)
+        except InvalidName as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(checked_name)
+
+
 class Parameters(BaseModel):
     """Parameters that every notebook has: the case and where cases are kept (empty: `irkit.case.cases_folder`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, validate_default=True)
 
-    case_id: str
+    case_id: Annotated[str, named(case_name)]
     cases: str = ""
-
-    @field_validator("case_id")
-    @classmethod
-    def _names_a_case(cls, value: str) -> str:
-        return case_name(value)
 
     def open_case(self) -> Case:
         """The case that the parameters name."""
@@ -65,7 +73,7 @@ def params(model: type[Model]) -> Model:
 def checked(model: type[Model], given: dict[str, Any]) -> Model:
     """`given` as `model`, or `InvalidParameter` with every fault in one line."""
     for name, value in given.items():
-        if isinstance(value, str) and not value.startswith(("/", "~", "s3://")) and _SECRET.search(value):
+        if any(_SECRET.search(text) for text in _texts(value) if not text.startswith(("/", "~", "s3://"))):
             raise InvalidParameter(
                 f"parameter {name} looks like a secret",
                 hint="the executed notebook shows parameters in clear; pass a profile's name or a secret's ARN instead",
@@ -87,6 +95,15 @@ def _fault(model: type[BaseModel], error: Any) -> str:
     why = error["msg"].removeprefix("Value error, ")
     hint = " (papermill: pass it with -r so that it stays text)" if error["type"] == "string_type" else ""
     return f"parameter {name}: {why}, got {value}{hint}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for pair in value.items() for part in pair for text in _texts(part))
+    elif isinstance(value, list | tuple):
+        yield from (text for part in value for text in _texts(part))
 
 
 def _is_parameter(name: str, value: Any) -> bool:

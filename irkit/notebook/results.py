@@ -83,7 +83,6 @@ def keep(case: Case, name: str, value: Any) -> Path:
     """Write `value` (anything with `to_dict`, or JSON) as the artifact `name`.json of the case; returns its path."""
     raw = value.to_dict() if hasattr(value, "to_dict") else value
     path = case.active / "artifacts" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     durable.replace(
         path, (json.dumps(plain(raw), indent=1, sort_keys=isinstance(raw, Mapping)) + "\n").encode("ascii")
     )

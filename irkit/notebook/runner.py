@@ -39,7 +39,9 @@ class Execution:
 def execute(notebook: str, parameters: Mapping[str, Any], output: Path, *, timeout: float) -> Execution:
     """Run `notebook` with `parameters`; its output is at `output` also when it fails (`NotebookFailed`).
 
-    `timeout` is seconds for each cell. Parameters are checked before a kernel starts (`InvalidParameter`).
+    `timeout` is in seconds, for the whole notebook: its kernel is killed when they have passed. Parameters are checked
+    before a kernel starts (`InvalidParameter`). A notebook that ends without the result of `irkit.notebook.finish`
+    is done in part, for nobody knows what it did.
     """
     source = find(notebook)
     given = checked(model_of(notebook), dict(parameters)).model_dump(mode="json")
@@ -48,50 +50,52 @@ def execute(notebook: str, parameters: Mapping[str, Any], output: Path, *, timeo
             # papermill 2.7 still uses what its own dependencies deprecate.
             warnings.simplefilter("ignore", DeprecationWarning)
             import papermill
-            from nbclient.exceptions import CellTimeoutError, DeadKernelError
+            from nbclient.exceptions import DeadKernelError
             from papermill.exceptions import PapermillException, PapermillExecutionError
+
+            from irkit.notebook.kernel import limited
     except ImportError as error:
         raise MissingExtra(
             f"cannot run notebooks: {error.name} is not installed", hint="pip install 'irkit-aws[notebooks]'"
         ) from error
     output.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            ran = papermill.execute_notebook(
-                str(source.path),
-                str(output),
-                parameters=given,
-                kernel_name="python3",
-                progress_bar=False,
-                log_output=False,
-                execution_timeout=int(timeout),
-                start_timeout=60,
-                kernel_manager_class="irkit.notebook.kernel.QuietKernelManager",
-            )
-    except PapermillExecutionError as error:
-        raise NotebookFailed(
-            f"notebook {notebook}, cell {error.cell_index}: {error.ename}: {for_terminal(error.evalue)}"
-        ) from None
-    except CellTimeoutError as error:
-        raise NotebookFailed(
-            f"notebook {notebook}: a cell ran longer than {timeout:.0f} s",
-            hint="raise the timeout of the step or of the run",
-        ) from error
-    except (
-        DeadKernelError,
-        PapermillException,
-        RuntimeError,
-    ) as error:  # RuntimeError: no kernel came up in time
-        raise NotebookFailed(
-            f"notebook {notebook}: {type(error).__name__}: {for_terminal(error)}", hint="run it again"
-        ) from error
-    result = _result(ran)
+    with limited(timeout) as too_late:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                ran = papermill.execute_notebook(
+                    str(source.path),
+                    str(output),
+                    parameters=given,
+                    kernel_name="python3",
+                    progress_bar=False,
+                    log_output=False,
+                    start_timeout=60,
+                    kernel_manager_class="irkit.notebook.kernel.QuietKernelManager",
+                )
+        except PapermillExecutionError as error:
+            raise NotebookFailed(
+                f"notebook {notebook}, cell {error.cell_index}: {error.ename}: {for_terminal(error.evalue)}"
+            ) from None
+        # RuntimeError: no kernel came up in time
+        except (DeadKernelError, PapermillException, RuntimeError) as error:
+            if too_late.is_set():
+                raise NotebookFailed(
+                    f"notebook {notebook}: not finished after {timeout:.0f} s",
+                    hint="raise the timeout of the step or of the run",
+                ) from error
+            raise NotebookFailed(
+                f"notebook {notebook}: {type(error).__name__}: {for_terminal(error)}", hint="run it again"
+            ) from error
+    result = _result(ran) or {
+        "status": "partial",
+        "missing": (f"{notebook} ended without saying what it did",),
+    }
     return Execution(
         notebook=notebook,
         output=output,
-        status=str(result.get("status", "done")),
+        status=str(result.get("status", "partial")),
         missing=tuple(str(m) for m in result.get("missing", ())),
         written=tuple(result.get("written", ())),
     )

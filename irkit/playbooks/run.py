@@ -13,6 +13,9 @@ from irkit.notebook.parameters import checked
 from irkit.plan import Outcome, Plan, Running
 from irkit.playbooks.schema import Playbook, Reference, Step
 
+# A notebook that takes too long is ended and kept; the step waits for that.
+_GRACE = 30.0
+
 
 def plan(case: Case, playbook: Playbook, given: dict[str, Any]) -> Plan:
     """What `playbook` would run for `case`; inputs and every notebook's parameters are checked here, before it does."""
@@ -35,7 +38,7 @@ def plan(case: Case, playbook: Playbook, given: dict[str, Any]) -> Plan:
                 changes=step.mutates,
                 reversible="irkit case undo" if step.notebook.startswith("contain/") else "",
                 stage=number,
-                deadline=step.timeout,
+                deadline=step.timeout + _GRACE,
                 vital=step.on_failure == "stop",
             )
         )

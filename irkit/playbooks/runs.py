@@ -12,7 +12,7 @@ from typing import Any
 
 from irkit.canonical import digest, plain
 from irkit.case import Case
-from irkit.errors import BadInput
+from irkit.errors import BadInput, IrkitError, StorageError
 from irkit.journal import Kind
 from irkit.plan import Plan, Progress, Report, silent
 
@@ -81,17 +81,27 @@ def unfinished(case: Case) -> list[Run]:
 
 
 def resume(case: Case, *, progress: Progress = silent) -> list[tuple[Run, Report]]:
-    """Settle what a kill left behind and take up every run that has not ended; returns how each of them went."""
+    """Settle what a kill left behind and take up every run that has not ended; returns how each of them went.
+
+    A run that cannot be taken up keeps no other from it: its error is raised when the others have ended.
+    """
     case.evidence.recover(note=progress)
     if case.journal.torn:
         case.note("resumed after a write was cut short")
-    ended = []
+    ended, errors = [], []
     for run in unfinished(case):
-        progress(
-            f"resuming {run.what} {run.args.get('instance_id') or run.args.get('playbook') or ''}".rstrip()
-        )
-        ended.append((run, _applied(case, run, planned(case, run.what, run.args), progress)))
+        name = f"{run.what} {run.args.get('instance_id') or run.args.get('playbook') or ''}".rstrip()
+        progress(f"resuming {name}")
+        try:
+            ended.append((run, _applied(case, run, planned(case, run.what, run.args), progress)))
+        except StorageError:
+            raise
+        except IrkitError as error:
+            progress(f"cannot resume {name}: {error}")
+            errors.append(error)
     case.close()
+    if errors:
+        raise errors[0]
     return ended
 
 

@@ -17,6 +17,7 @@ from irkit.playbooks import yaml12
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,39}$")]
 Technique = Annotated[str, StringConstraints(pattern=r"^T\d{4}(\.\d{3})?$")]
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 _BOOL = {"true": True, "false": False}
 
 
@@ -43,7 +44,9 @@ class Input(_Strict):
         checks = {"instance_id": instance_id, "account_id": account_id, "region": region_name}
         if self.type in checks and isinstance(text, str):
             return checks[self.type](text)
-        if self.type == "integer" and not isinstance(text, bool):
+        if self.type == "integer" and isinstance(text, int) and not isinstance(text, bool):
+            return text
+        if self.type == "integer" and isinstance(text, str) and _INTEGER.fullmatch(text):
             return int(text)
         if self.type == "boolean":
             value = text if isinstance(text, bool) else _BOOL.get(str(text).lower())
@@ -66,6 +69,12 @@ class When(_Strict):
     input: str
     equals: str | int | bool | None = None
     is_set: bool | None = None
+
+    @model_validator(mode="after")
+    def _compares_once(self) -> When:
+        if (self.equals is None) == (self.is_set is None):
+            raise ValueError("give one of equals and is_set")
+        return self
 
     def holds(self, inputs: dict[str, Any]) -> bool:
         """Whether the comparison is true of `inputs`."""
@@ -110,6 +119,9 @@ class Playbook(_Strict):
 
     @model_validator(mode="after")
     def _refers_to_what_there_is(self) -> Playbook:
+        for name, spec in self.inputs.items():
+            if spec.default is not None:
+                self._fits(name, spec.default, "has a default that does not fit")
         seen: set[str] = set()
         for step in self.steps:
             if step.id in seen:
@@ -122,8 +134,20 @@ class Playbook(_Strict):
             for name in named:
                 if name not in self.inputs:
                     raise ValueError(f"step {step.id} refers to input {name}, which is not declared")
+            if step.when and step.when.equals is not None:
+                self._fits(
+                    step.when.input, step.when.equals, f"is compared by step {step.id} with what it cannot be"
+                )
             seen.add(step.id)
         return self
+
+    def _fits(self, name: str, value: Any, why: str) -> None:
+        try:
+            parsed = self.inputs[name].parse(name, value)
+        except InvalidParameter as error:
+            raise ValueError(f"input {name} {why}: {error}") from None
+        if type(parsed) is not type(value):
+            raise ValueError(f"input {name} {why}: write it as {_an(self.inputs[name].type)}")
 
     def resolve(self, given: dict[str, Any]) -> dict[str, Any]:
         """The inputs, typed, with defaults; `InvalidParameter` names what is unknown, missing or wrong."""

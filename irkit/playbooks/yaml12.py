@@ -13,6 +13,8 @@ import yaml
 
 from irkit.errors import InvalidPlaybook
 
+_LONGEST = 1_000_000
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the resolvers of the YAML 1.2 core schema and unique keys."""
@@ -42,6 +44,8 @@ for _tag, _pattern, _first in (
 
 def load(text: str, *, name: str) -> Any:
     """The value in the YAML document `text`; `InvalidPlaybook` says where it is wrong."""
+    if len(text) > _LONGEST:
+        raise InvalidPlaybook(f"{name}: longer than {_LONGEST} characters", hint="a playbook is a short file")
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506  a subclass of SafeLoader
     except yaml.YAMLError as error:
@@ -53,3 +57,8 @@ def load(text: str, *, name: str) -> Any:
         ) from None
     except RecursionError:
         raise InvalidPlaybook(f"{name}: nested too deeply", hint="a playbook is a short file") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        # What PyYAML raises for a value that does not fit an explicit tag, such as `!!int x`.
+        raise InvalidPlaybook(
+            f"{name}: a value does not fit its tag", hint="mend the file and run `irkit playbooks validate`"
+        ) from None
