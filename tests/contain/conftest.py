@@ -131,8 +131,9 @@ def open_case(world: SimpleNamespace, tmp_path: Path) -> Iterator[Callable[..., 
 
     yield open_one
     world.sim.faults.clear()
-    for case in opened.values():
+    for case_id, case in opened.items():
         last = Case.load(str(case.root))
+        last._aws = world.clients[case_id]
         contain.undo_plan(last, force=True, retire_replacement=True).apply()
 
 
