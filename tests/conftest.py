@@ -69,6 +69,16 @@ def same_environment_after_each_test() -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def service_models_are_read_once() -> Iterator[None]:
+    """Every case has a boto3 session of its own, and each would read EC2's description anew: a second a test."""
+    import botocore.session
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        yield
+
+
 # --- network ------------------------------------------------------------------------------------------------
 
 

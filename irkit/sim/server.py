@@ -61,8 +61,10 @@ class Application:
 
         body = self._moto(environ, begin)
         status, headers = str(begun[0][0]), dict(begun[0][1])
-        if status.startswith("404") and headers.get("Content-Type", "").startswith("text/html"):
-            refused = unknown.refusal(environ)  # Flask's own page: the service is known, the path is not
+        flasks_own = status.startswith("404") and headers.get("Content-Type", "").startswith("text/html")
+        # Every path is one of S3's, and its 404 to a HEAD has no body to tell it from Flask's.
+        if flasks_own and "/s3/aws4_request" not in str(environ.get("HTTP_AUTHORIZATION", "")):
+            refused = unknown.refusal(environ)  # the service is known, the path is not
             if refused is not None:
                 return _send(refused, start_response)
         start_response(*begun[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import botocore.session
 import pytest
 
 from irkit.capture import once
@@ -19,14 +17,6 @@ from irkit.sim import Pace, Simulator
 from irkit.sim.scenarios import plant, web_to_role_theft
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _service_models_are_read_once() -> Iterator[None]:
-    """Every case has its own boto3 session, and each would read EC2's description anew: a second a test."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
-        yield
 
 
 @pytest.fixture(scope="package")

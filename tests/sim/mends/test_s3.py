@@ -24,6 +24,10 @@ def policy(name: str, *statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [{"Sid": name, **s} for s in statements]})
 
 
+def test_a_bucket_that_is_not_there_is_a_404_and_not_a_gap_of_the_simulator(sim: Simulator) -> None:
+    assert code_of(sim.session().client("s3").head_bucket, Bucket="nobody-made-this") == "404"
+
+
 def test_a_wrong_checksum_is_a_bad_digest(sim: Simulator) -> None:
     s3, name = sim.session().client("s3"), bucket(sim, "checksums")
     right = base64.b64encode(hashlib.sha256(b"evidence").digest()).decode()
