@@ -10,6 +10,8 @@ import click
 
 from irkit.case import Case, case_name, cases_folder, found
 from irkit.cli.shared import (
+    assignments,
+    cases_option,
     enter_world,
     json_option,
     print_json,
@@ -21,13 +23,6 @@ from irkit.cli.shared import (
 )
 from irkit.errors import BadInput, NotFound
 from irkit.escape import for_terminal
-
-_CASES = click.option(
-    "--cases",
-    type=click.Path(path_type=Path),
-    envvar="IRKIT_CASES",
-    help="The folder of cases [default: IRKIT_CASES or ~/irkit/cases].",
-)
 
 
 @click.group()
@@ -60,7 +55,7 @@ def case() -> None:
     metavar="NAME=WHERE",
     help="Where things are: cloudtrail=s3://…, flow_logs=s3://…, evidence_bucket=…, topic=arn:… Repeatable.",
 )
-@_CASES
+@cases_option
 @json_option
 def open_(case_id: str, sources: tuple[str, ...], cases: Path | None, as_json: bool, **facts: Any) -> None:
     """Open the case CASE_ID; opening it again changes nothing."""
@@ -72,7 +67,7 @@ def open_(case_id: str, sources: tuple[str, ...], cases: Path | None, as_json: b
         account_id(facts["account"])
     if facts["role"]:
         role_arn(facts["role"])
-    pairs = dict(_pair(s) for s in sources)
+    pairs = assignments(sources, option="--source", example="cloudtrail=s3://bucket/prefix")
     opened = Case.open(
         case_id, cases=cases, sources=pairs, simulated=os.environ.get("IRKIT_SIMULATED"), **facts
     )
@@ -89,7 +84,7 @@ def open_(case_id: str, sources: tuple[str, ...], cases: Path | None, as_json: b
 
 
 @case.command("list")
-@_CASES
+@cases_option
 @json_option
 def list_(cases: Path | None, as_json: bool) -> None:
     """The cases in the folder."""
@@ -122,7 +117,7 @@ def list_(cases: Path | None, as_json: bool) -> None:
 
 @case.command()
 @click.argument("case_id")
-@_CASES
+@cases_option
 @json_option
 def show(case_id: str, cases: Path | None, as_json: bool) -> None:
     """What a case holds: facts, items, and runs that have not ended."""
@@ -165,7 +160,7 @@ def vars_of(opened: Case) -> dict[str, Any]:
 
 @case.command()
 @click.argument("case_id", required=False)
-@_CASES
+@cases_option
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def resume(case_id: str | None, cases: Path | None, as_json: bool, quiet: bool) -> None:
@@ -195,7 +190,7 @@ def resume(case_id: str | None, cases: Path | None, as_json: bool, quiet: bool) 
 
 @case.command()
 @click.argument("case_id")
-@_CASES
+@cases_option
 @json_option
 @click.option(
     "--public-key",
@@ -231,22 +226,33 @@ def verify(case_id: str, cases: Path | None, as_json: bool, public_key: Path | N
 
 @case.command()
 @click.argument("case_id")
-@_CASES
+@cases_option
 @json_option
 @click.option(
     "--only", multiple=True, help="Undo only steps whose verb begins so, such as network. Repeatable."
 )
 @click.option("--force", is_flag=True, help="Also where somebody changed the resource since.")
+@click.option(
+    "--retire-replacement",
+    is_flag=True,
+    help="End the instance that the scaling group launched in place of this one; else the group stays larger by one.",
+)
 @click.option("--apply", is_flag=True, help="Do it. Without this only the plan is shown.")
 def undo(
-    case_id: str, cases: Path | None, as_json: bool, only: tuple[str, ...], force: bool, apply: bool
+    case_id: str,
+    cases: Path | None,
+    as_json: bool,
+    only: tuple[str, ...],
+    force: bool,
+    retire_replacement: bool,
+    apply: bool,
 ) -> None:
     """Put back what containment changed, newest first."""
     from irkit.contain.undo import undo_plan
 
     opened = Case.load(case_id, cases=cases)
     enter_world(opened)
-    plan = undo_plan(opened, only=only or None, force=force)
+    plan = undo_plan(opened, only=only or None, force=force, retire_replacement=retire_replacement)
     if not apply and not as_json and not any(row["changes"] for row in plan.rows()):
         click.echo(f"case {opened.id}: nothing is left to put back in AWS")
         for row in plan.rows():
@@ -259,7 +265,7 @@ def undo(
 
 @case.command()
 @click.argument("case_id")
-@_CASES
+@cases_option
 @json_option
 @click.option(
     "--kms", "kms_key", help="An asymmetric KMS key (ECC_NIST_P256, sign and verify): id, ARN or alias."
@@ -288,7 +294,7 @@ def seal(
 
 @case.command()
 @click.argument("case_id")
-@_CASES
+@cases_option
 @json_option
 @click.option("--bucket", help="The bucket [default: the case's evidence_bucket].")
 @click.option("--apply", is_flag=True, help="Do it. Without this only the plan is shown.")
@@ -307,7 +313,7 @@ def deposit(case_id: str, cases: Path | None, as_json: bool, bucket: str | None,
 
 @case.command()
 @click.argument("case_id")
-@_CASES
+@cases_option
 @json_option
 def custody(case_id: str, cases: Path | None, as_json: bool) -> None:
     """Who did what to which item when: the chain of custody, from the journal."""
@@ -325,15 +331,6 @@ def custody(case_id: str, cases: Path | None, as_json: bool) -> None:
     ]
     head = ("entry", "time", "actor", "kind", "verb", "items")
     print_json([e.to_dict() for e in opened.journal.entries]) if as_json else print_table(head, rows)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not value:
-        raise BadInput(
-            f"--source {text!r} is not NAME=WHERE", hint="such as --source cloudtrail=s3://bucket/prefix"
-        )
-    return name, value
 
 
 def _existing_region(text: str) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from irkit.cli.shared import json_option, opened, print_json, print_table, progress_to_stderr, show_report
+from irkit.cli.shared import (
+    assignments,
+    cases_option,
+    json_option,
+    opened,
+    print_json,
+    print_table,
+    progress_to_stderr,
+    show_report,
+)
 from irkit.errors import BadInput, NotFound
 from irkit.escape import for_csv, for_terminal
 
 _CASE = click.option("--case", "case_id", envvar="IRKIT_CASE", help="The case whose tables these are.")
-_CASES = click.option(
-    "--cases",
-    type=click.Path(path_type=Path),
-    envvar="IRKIT_CASES",
-    help="The folder of cases [default: IRKIT_CASES or ~/irkit/cases].",
-)
 
 
 @click.group()
@@ -29,7 +31,7 @@ def logs() -> None:
 @logs.command()
 @click.argument("sources", nargs=-1, required=True)
 @_CASE
-@_CASES
+@cases_option
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
@@ -81,7 +83,7 @@ def ingest(
     "--set", "values", multiple=True, metavar="NAME=VALUE", help="A parameter of the question. Repeatable."
 )
 @_CASE
-@_CASES
+@cases_option
 @click.option(
     "--from", "tables", type=click.Path(path_type=Path, file_okay=False), help="A folder of tables."
 )
@@ -108,14 +110,7 @@ def ask(
 
     if (case_id is None) == (tables is None):
         raise BadInput("give either --case or --from", hint="--from DIR names a folder of tables")
-    given: dict[str, Any] = {}
-    for text in values:
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise BadInput(
-                f"--set {for_terminal(text)!r} is not NAME=VALUE", hint="such as --set access_key_id=AKIA…"
-            )
-        given[key] = value
+    given = assignments(values, option="--set", example="access_key_id=AKIA…")
     where = tables if tables is not None else _tables_of(str(case_id), cases)
     answer = hunt.ask(where, question, **given)
     rows = answer.rows()

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from irkit.cli.shared import case_options, json_option, opened, print_json, print_table, progress_to_stderr
+from irkit.cli.shared import (
+    assignments,
+    case_options,
+    json_option,
+    opened,
+    print_json,
+    print_table,
+    progress_to_stderr,
+)
 from irkit.errors import BadInput
 from irkit.escape import for_terminal
 
@@ -98,10 +106,7 @@ def run(
     case = opened(case_id, cases)
     fields = model_of(name).model_fields
     given: dict[str, Any] = {"case_id": case.id, "cases": str(case.root.parent)}
-    for text in values:
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise BadInput(f"--set {for_terminal(text)!r} is not NAME=VALUE", hint="such as --set days=3")
+    for key, value in assignments(values, option="--set", example="days=3").items():
         listed = key in fields and "tuple" in str(fields[key].annotation)
         given[key] = value.split(",") if listed else value
     if apply and "mode" in fields and given.setdefault("mode", "apply") != "apply":

@@ -9,6 +9,7 @@ import click
 
 from irkit.cli.shared import (
     apply_option,
+    assignments,
     case_options,
     json_option,
     opened,
@@ -18,8 +19,6 @@ from irkit.cli.shared import (
     show_plan,
     show_report,
 )
-from irkit.errors import BadInput
-from irkit.escape import for_terminal
 
 _SET = click.option(
     "--set", "values", multiple=True, metavar="NAME=VALUE", help="An input of the playbook. Repeatable."
@@ -116,13 +115,6 @@ def run(
 
 
 def _args(name: str, values: tuple[str, ...]) -> dict[str, Any]:
-    inputs: dict[str, str] = {}
-    for text in values:
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise BadInput(
-                f"--set {for_terminal(text)!r} is not NAME=VALUE", hint="such as --set instance_id=i-…"
-            )
-        inputs[key] = value
+    inputs = assignments(values, option="--set", example="instance_id=i-…")
     path = Path(name)
     return {"playbook": str(path.absolute()) if path.suffix in (".yaml", ".yml") else name, "inputs": inputs}

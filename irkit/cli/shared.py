@@ -17,20 +17,23 @@ from typing import Any, TypeVar
 import click
 
 from irkit.case import Case
-from irkit.errors import Refused
+from irkit.errors import BadInput, Refused
 from irkit.escape import for_terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+cases_option = click.option(
+    "--cases",
+    type=click.Path(path_type=Path),
+    envvar="IRKIT_CASES",
+    help="The folder of cases [default: IRKIT_CASES or ~/irkit/cases].",
+)
+
+
 def case_options(command: F) -> F:
     """`--case` and `--cases`."""
-    command = click.option(
-        "--cases",
-        type=click.Path(path_type=Path),
-        envvar="IRKIT_CASES",
-        help="The folder of cases [default: IRKIT_CASES or ~/irkit/cases].",
-    )(command)
+    command = cases_option(command)
     return click.option(
         "--case",
         "case_id",
@@ -50,6 +53,21 @@ def json_option(command: F) -> F:
 def apply_option(command: F) -> F:
     """`--apply`."""
     return click.option("--apply", is_flag=True, help="Do it. Without this only the plan is shown.")(command)
+
+
+def assignments(texts: Iterable[str], *, option: str, example: str) -> dict[str, str]:
+    """What was given as NAME=VALUE, by name; `option` and `example` word the error for what is none."""
+    given: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise BadInput(
+                f"{option} {for_terminal(text)!r} is not NAME=VALUE", hint=f"such as {option} {example}"
+            )
+        if name in given:
+            raise BadInput(f"{option} {for_terminal(name)} is given twice", hint="give it once")
+        given[name] = value
+    return given
 
 
 def opened(case_id: str, cases: Path | None) -> Case:

@@ -251,7 +251,7 @@ def test_opening_a_case_again_does_not_change_what_it_is_about(case: str, cases:
         ("--account", "12345", "is not an account id"),
         ("--account", "\uff11" * 12, "is not an account id"),
         ("--role", "Responder", "is not the ARN of a role"),
-        ("--source", "s3://bucket", "is not NAME=WHERE"),
+        ("--source", "s3://bucket", "is not NAME=VALUE"),
         ("--posture", "reckless", "reckless"),
     ],
 )
