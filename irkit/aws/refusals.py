@@ -40,6 +40,21 @@ _STATE = frozenset(
     {"IncorrectState", "IncorrectInstanceState", "InvalidInstanceState", "OperationNotPermitted"}
 )
 
+_BUSY = frozenset(
+    {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown"}
+)
+_THEIRS = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "Unavailable",
+        "500",
+        "503",
+    }
+)
+
 # On in every account and impossible to switch off, so that there a key that AWS does not know is a wrong key.
 # https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
 _ALWAYS_ON = frozenset({
@@ -58,6 +73,7 @@ def error_code(error: BaseException) -> str:
 
 def explained(error: Exception, *, doing: str, resource: str = "", region: str = "") -> IrkitError:
     """The irkit error for `error`, met while `doing` something to `resource` in `region`."""
+    resource = for_terminal(resource)
     where = f" in {region}" if region else ""
     what = f"{doing} {resource}".strip() + where
     if isinstance(error, IrkitError):
@@ -80,8 +96,13 @@ def explained(error: Exception, *, doing: str, resource: str = "", region: str =
         return AwsError(
             f"cannot {what}: {type(error).__name__}: {for_terminal(error)}", hint="see the journal"
         )
-    code = error_code(error)
     said = for_terminal(error.response.get("Error", {}).get("Message", ""))
+    return _answered(error_code(error), said, what=what, resource=resource, region=region)
+
+
+def _answered(code: str, said: str, *, what: str, resource: str, region: str) -> IrkitError:
+    """The irkit error for an answer of AWS, whose words are `said`."""
+    where = f" in {region}" if region else ""
     if code in _EXPIRED:
         return NoCredentials(f"the AWS credentials have expired; cannot {what}", hint=_SIGN_IN)
     if code == "OptInRequired" or (code in _UNKNOWN_KEY and region and region not in _ALWAYS_ON):
@@ -106,6 +127,11 @@ def explained(error: Exception, *, doing: str, resource: str = "", region: str =
         )
     if code in _STATE:
         return WrongState(f"cannot {what} ({code}: {said})", hint="look at its state with `irkit preflight`")
+    if code in _BUSY | _THEIRS:
+        fault = "asks for fewer requests" if code in _BUSY else "has an error of its own"
+        return AwsError(
+            f"cannot {what}: AWS {fault} ({code})", hint="wait a minute and run the same command again"
+        )
     if code == "NotSimulated":
         return AwsError(
             f"the simulated AWS cannot {what}: {said}", hint="see the fidelity table in the documentation"
