@@ -2,7 +2,7 @@
 
 Killed is either the process alone, which leaves its notebook's kernel an orphan for a moment, or the process with all
 its kernels. The simulated account lives on, as AWS would. `make test` kills at a few fixed moments, `make soak` at ten
-random ones each; IRKIT_KILL_AT=seconds,seconds repeats those that a failure named.
+random ones each; KILL_AT=seconds,seconds repeats those that a failure named.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.needs_user_namespaces, pytest.mark.needs_mke2fs, pytes
 
 def moments(latest: float) -> list[float]:
     """Ten random moments up to `latest` seconds after the start, or those that the environment names."""
-    given = os.environ.get("IRKIT_KILL_AT", "")
+    given = os.environ.get("KILL_AT", "")
     drawn = [round(random.SystemRandom().uniform(0.1, latest), 2) for _ in range(10)]
     return [float(text) for text in given.split(",") if text] or drawn
 
@@ -171,7 +171,7 @@ def test_a_killed_capture_is_completed_with_nothing_taken_twice(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("after", moments(8.0))
+@pytest.mark.parametrize("after", moments(4.0))
 def test_a_capture_killed_at_a_random_moment_is_completed(
     after: float, tmp_path: Path, account: daemon.Up, session: boto3.Session, whole: set[tuple[str, str]]
 ) -> None:
