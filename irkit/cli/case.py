@@ -324,12 +324,12 @@ def custody(case_id: str, cases: Path | None, as_json: bool) -> None:
             e.at,
             e.actor,
             e.kind.value,
-            e.body.get("verb", ""),
-            ", ".join(i["id"] for i in e.body.get("items", ())),
+            e.body.get("verb") or e.body.get("what", ""),
+            _span([i["id"] for i in e.body.get("items", ())]),
         )
         for e in opened.journal.entries
     ]
-    head = ("entry", "time", "actor", "kind", "verb", "items")
+    head = ("entry", "time", "actor", "kind", "what", "items")
     print_json([e.to_dict() for e in opened.journal.entries]) if as_json else print_table(head, rows)
 
 
@@ -347,6 +347,11 @@ def _existing_region(text: str) -> None:
         f"there is no region {text} as far as the installed botocore knows",
         hint="it looks like us-east-1; for a region that is newer than botocore: pip install -U boto3",
     )
+
+
+def _span(ids: list[str]) -> str:
+    """Items that were kept together: they are numbered in a row."""
+    return f"{ids[0]} to {ids[-1]}" if len(ids) > 2 else ", ".join(ids)
 
 
 def _the_unfinished(cases: Path | None) -> Case:

@@ -111,7 +111,7 @@ def run(
     if not apply:
         show_plan(runs.planned(case, "playbook", args), as_json=as_json)
         return
-    show_report(runs.start(case, "playbook", args, progress=progress_to_stderr()), as_json=as_json)
+    show_report(runs.start(case, "playbook", args, progress=progress_to_stderr()), as_json=as_json, case=case)
 
 
 def _args(name: str, values: tuple[str, ...]) -> dict[str, Any]:

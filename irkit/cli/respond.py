@@ -82,4 +82,4 @@ def _respond(
     if not apply:
         show_plan(runs.planned(case, what, args), as_json=as_json)
         return
-    show_report(runs.start(case, what, args, progress=progress_to_stderr()), as_json=as_json)
+    show_report(runs.start(case, what, args, progress=progress_to_stderr()), as_json=as_json, case=case)

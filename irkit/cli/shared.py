@@ -136,7 +136,10 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     if sys.stdout.isatty():
         widths = _fitted(widths, shutil.get_terminal_size().columns)
     for row in [list(head), *cells]:
-        columns = [[v] if len(v) <= w else textwrap.wrap(v, w) for v, w in zip(row, widths, strict=True)]
+        columns = [
+            [v] if len(v) <= w else textwrap.wrap(v, w, break_on_hyphens=False)
+            for v, w in zip(row, widths, strict=True)
+        ]
         for line in zip_longest(*columns, fillvalue=""):
             click.echo("  ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)).rstrip())
 
@@ -184,13 +187,17 @@ def show_plan(plan: Any, *, as_json: bool) -> None:
     click.echo("\nAdd --apply to do it.")
 
 
-def show_report(report: Any, *, as_json: bool) -> None:
-    """How a plan went, and the exit code that says it, also to a reader who has gone away."""
+def show_report(report: Any, *, as_json: bool, case: Case | None = None) -> None:
+    """How a plan went, where the `case` lies, and the exit code that says it, also to a reader who has gone away."""
     with suppress(BrokenPipeError):
         if as_json:
             print_json(report.to_dict())
         else:
             show_steps(report)
+            if case is not None:
+                click.echo(
+                    f"\ncase {case.id}: {len(case.evidence.items())} items of evidence in {for_terminal(case.root)}"
+                )
     raise SystemExit(report.exit_code)
 
 
