@@ -98,7 +98,8 @@ def _opened(out: Path, *, seed: int, scenario: str, keep: bool) -> Case:
 
     at = datetime.now(UTC).replace(second=0, microsecond=0)
     public = scenarios.preview(scenario, seed=seed, at=at)
-    taken = {c.id for c in found(out / "cases")}
+    # A case that was opened and no more, because a kill came then, is taken up as if it were new.
+    taken = {c.id for c in found(out / "cases") if len(c.journal.entries) > 1 or not c.facts.simulated}
     case_id = next(
         n for n in (f"demo-{seed}" + (f"-{k}" if k > 1 else "") for k in range(1, 10_000)) if n not in taken
     )
