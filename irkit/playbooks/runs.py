@@ -107,6 +107,8 @@ def resume(case: Case, *, progress: Progress = silent) -> list[tuple[Run, Report
 
 def _applied(case: Case, run: Run, plan: Plan, progress: Progress) -> Report:
     report = plan.apply(progress=progress)
+    # Once more at the end: the kernel of a run that was killed outlives it by a moment, and may have held its part.
+    case.evidence.recover(note=progress)
     case.journal.append(
         Kind.ENDED,
         run=run.id,
