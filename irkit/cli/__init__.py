@@ -81,24 +81,35 @@ class Lazy(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+# \b keeps click from filling the lines of a paragraph; in a docstring it would have to be a real control character.
+_HELP = """Incident response and forensics on AWS.
+
+\b
+Try it without an AWS account:   irkit demo
+
+\b
+At three in the morning:
+  irkit case open 2026-11-0042 --region us-east-1
+  irkit preflight i-0123456789abcdef0 --case 2026-11-0042
+  irkit capture   i-0123456789abcdef0 --case 2026-11-0042            shows the plan
+  irkit capture   i-0123456789abcdef0 --case 2026-11-0042 --apply    runs it
+  irkit contain   i-0123456789abcdef0 --case 2026-11-0042 --apply
+
+\b
+Everything at once:
+  irkit playbooks run ec2-compromise --case 2026-11-0042 \\
+      --set instance_id=i-0123456789abcdef0 --apply
+
+Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done in part, 4 refused (approval or precondition).
+"""
+
+
+@click.group(
+    cls=Lazy, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="irkit")
 def cli() -> None:
-    r"""Incident response and forensics on AWS.
-
-    \b
-    Try it without an AWS account:   irkit demo
-    At three in the morning:
-      irkit case open 2026-11-0042 --region us-east-1
-      irkit preflight i-0123456789abcdef0 --case 2026-11-0042
-      irkit capture   i-0123456789abcdef0 --case 2026-11-0042            shows the plan
-      irkit capture   i-0123456789abcdef0 --case 2026-11-0042 --apply    runs it
-      irkit contain   i-0123456789abcdef0 --case 2026-11-0042 --apply
-    Everything at once:
-      irkit playbooks run ec2-compromise --case 2026-11-0042 --set instance_id=i-0123456789abcdef0 --apply
-
-    Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done in part, 4 refused (approval or precondition).
-    """
+    """Incident response and forensics on AWS."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,7 +21,7 @@ from irkit.cli.shared import (
     show_report,
     show_steps,
 )
-from irkit.errors import BadInput, NotFound
+from irkit.errors import BadInput, IntegrityError, NotFound
 from irkit.escape import for_terminal
 
 
@@ -95,24 +95,27 @@ def list_(cases: Path | None, as_json: bool) -> None:
         raise BadInput(
             f"{for_terminal(folder)} is not a folder", hint="give the folder of cases with --cases"
         )
-    rows = [
-        (
-            c.id,
-            c.facts.opened_at[:16],
-            c.facts.region,
-            len(c.evidence.items()),
-            len(unfinished(c)),
-            c.facts.title,
-        )
-        for c in found(cases)
-    ]
+    rows, damaged = [], []
+    for name in sorted(p.parent.name for p in folder.glob("*/case.json")):
+        try:
+            c = Case.load(name, cases=folder)
+            opened_at, waiting = c.facts.opened_at[:16], len(unfinished(c))
+        except BadInput:
+            continue  # a folder that no case can be called
+        except IntegrityError as error:
+            damaged.append(str(error))
+        else:
+            rows.append((c.id, opened_at, c.facts.region, len(c.evidence.items()), waiting, c.facts.title))
     head = ("case", "opened", "region", "items", "unfinished", "title")
     if as_json:
         print_json([dict(zip(head, r, strict=True)) for r in rows])
     elif rows:
         print_table(head, rows)
-    else:
+    elif not damaged:
         click.echo(f"no cases in {for_terminal(folder)}; `irkit case open` begins one")
+    for problem in damaged:
+        click.echo(f"irkit: {for_terminal(problem)}", err=True)
+    raise SystemExit(1 if damaged else 0)
 
 
 @case.command()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from irkit.cli.shared import (
     assignments,
@@ -43,6 +44,7 @@ def ingest(
 ) -> None:
     """Read SOURCES (folders, files, s3://bucket/prefix) into tables. With --case the originals are kept as evidence."""
     show = progress_to_stderr()
+    case_id = _unless_given(into, case_id)
     for source in sources:
         if not source.startswith("s3://") and not Path(source).exists():
             raise NotFound(
@@ -108,10 +110,13 @@ def ask(
     """Ask QUESTION of the tables; `irkit logs questions` lists what can be asked."""
     from irkit import hunt
 
+    case_id = _unless_given(tables, case_id)
     if (case_id is None) == (tables is None):
         raise BadInput("give either --case or --from", hint="--from DIR names a folder of tables")
     given = assignments(values, option="--set", example="access_key_id=AKIA…")
     where = tables if tables is not None else _tables_of(str(case_id), cases)
+    if not where.is_dir():
+        raise NotFound(f"there are no tables in {for_terminal(where)}", hint="`irkit logs ingest` makes them")
     answer = hunt.ask(where, question, **given)
     rows = answer.rows()
     columns = [column.name for column in answer.question.columns]
@@ -157,6 +162,12 @@ def questions(as_json: bool) -> None:
             ("question", "takes", "answers"),
             [(q.name, ", ".join(p.name for p in q.params), q.title) for q in asked],
         )
+
+
+def _unless_given(folder: Path | None, case_id: str | None) -> str | None:
+    """The case, but not one that only the environment names when a folder was given."""
+    source = click.get_current_context().get_parameter_source("case_id")
+    return None if folder is not None and source is ParameterSource.ENVIRONMENT else case_id
 
 
 def _tables_of(case_id: str, cases: Path | None) -> Path:

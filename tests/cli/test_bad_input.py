@@ -291,6 +291,31 @@ def test_what_does_not_exist_is_named(command: list[str], says: str, tmp_path: P
         assert_refused(irkit(*[c.replace("OUT", str(tmp_path)) for c in command]), 2, says)
 
 
+def test_a_damaged_case_is_named_and_hides_no_other(world: SimulatedWorld, cases: Path) -> None:
+    for name in ("a", "b", "c"):
+        assert irkit("case", "open", name, "--region", "us-east-1").code == 0
+    (cases / "b" / "case.json").write_text("{}")
+    (cases / "c" / "journal.jsonl").write_text("x\n")
+    (cases / "not a case").mkdir()
+    (cases / "not a case" / "case.json").touch()
+    ran = irkit("case", "list")
+    assert ran.code == 1
+    assert ran.out.splitlines()[1].startswith("a ")
+    assert [Path(line.split(" ")[1]).parent.name for line in sorted(ran.err.splitlines())] == ["b", "c"]
+    for name in ("b", "c"):
+        assert_refused(irkit("case", "show", name), 1, str(cases / name), "restore")
+
+
+def test_a_folder_without_tables_is_told_and_the_environments_case_does_not_stand_in_its_way(
+    case: str, cases: Path, tmp_path: Path
+) -> None:
+    assert_refused(
+        irkit("logs", "ask", "coverage", "--from", tmp_path / "none"), 2, "no tables", "irkit logs ingest"
+    )
+    os.environ["IRKIT_CASE"] = case
+    assert irkit("logs", "ask", "coverage", "--from", tmp_path).code == 0
+
+
 def test_a_log_that_is_not_there_begins_nothing_in_the_case(case: str, cases: Path) -> None:
     with nothing_is_left_behind(cases):
         assert_refused(irkit("logs", "ingest", "/no/such", "--case", case), 2, "/no/such", "check the path")

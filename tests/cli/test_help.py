@@ -33,6 +33,7 @@ def test_every_command_has_help_that_documents_what_it_takes(
 
     assert ran.code == 0
     assert ran.err == ""
+    assert "\\b" not in ran.out, "a mark for click is shown to people"
     assert command.help, "no sentence says what it does"
     for parameter in command.params:
         if isinstance(parameter, click.Option):
