@@ -170,6 +170,22 @@ def test_a_killed_capture_is_completed_with_nothing_taken_twice(
     kill_capture(tmp_path, account, session, after, whole)
 
 
+@pytest.mark.slow
+def test_two_captures_of_one_case_at_once_take_everything_once(
+    tmp_path: Path, account: daemon.Up, session: boto3.Session, whole: set[tuple[str, str]]
+) -> None:
+    case = opened(tmp_path, "at-once", account)
+    command = [str(IRKIT), "capture", account.instance_id, "--case", case.name, "--apply"]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, out + err
+    assert_sound_and_done_once(case, session)
+    assert {(i["kind"], i["name"]) for i in items(case)} == whole
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("after", moments(4.0))
 def test_a_capture_killed_at_a_random_moment_is_completed(
