@@ -7,6 +7,7 @@ that a kernel which starts while another ends can wait for ever at its sockets; 
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
 
 _here = threading.local()
 
@@ -45,6 +47,21 @@ def limited(seconds: float) -> Iterator[threading.Event]:
     finally:
         over.set()
         _here.started = None
+
+
+@contextmanager
+def own_loop() -> Iterator[None]:
+    """Close the event loop that Jupyter makes for this thread, which would keep three files open after the thread."""
+    if threading.current_thread() is threading.main_thread():
+        yield
+        return
+    loop = ensure_event_loop()
+    try:
+        yield
+    finally:
+        if not loop.is_running():
+            loop.close()
+            asyncio.set_event_loop(None)
 
 
 class QuietKernelManager(AsyncKernelManager):

@@ -53,14 +53,14 @@ def execute(notebook: str, parameters: Mapping[str, Any], output: Path, *, timeo
             from nbclient.exceptions import DeadKernelError
             from papermill.exceptions import PapermillException, PapermillExecutionError
 
-            from irkit.notebook.kernel import limited
+            from irkit.notebook.kernel import limited, own_loop
     except ImportError as error:
         raise MissingExtra(
             f"cannot run notebooks: {error.name} is not installed", hint="pip install 'irkit-aws[notebooks]'"
         ) from error
     output.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    with limited(timeout) as too_late:
+    with limited(timeout) as too_late, own_loop():
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
