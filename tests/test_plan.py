@@ -151,7 +151,7 @@ def test_a_step_that_fails_fails_alone(case: Case) -> None:
 @pytest.mark.parametrize(
     "result",
     [{"cpu": float("nan")}, {"when": object()}, {b"x": {1, 2}}, {"name": "\ud83d\ude00 \udcff"}],
-    ids=str,
+    ids=["not a number", "no JSON type", "bytes and a set", "lone surrogates"],
 )
 def test_whatever_a_step_returns_it_is_journaled(case: Case, result: Any) -> None:
     assert statuses(applied(case, step("a", lambda _: Outcome(result=result)))) == {"a": "done"}
