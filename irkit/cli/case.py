@@ -171,7 +171,12 @@ def resume(case_id: str | None, cases: Path | None, as_json: bool, quiet: bool) 
     from irkit.cli import demo
     from irkit.playbooks import runs
 
-    opened = Case.load(case_id, cases=cases) if case_id else _the_unfinished(cases)
+    waiting = [Case.load(case_id, cases=cases)] if case_id else _unfinished(cases)
+    if not waiting:
+        done = f"nothing to resume in {for_terminal(cases_folder(cases))}: every run that was begun has ended"
+        print_json({"case": None, "resumed": []}) if as_json else click.echo(done)
+        return
+    opened = waiting[0]
     progress = progress_to_stderr(quiet)
     if demo.is_unfinished(opened):
         demo.resume(opened, as_json=as_json, progress=progress)
@@ -357,15 +362,15 @@ def _span(ids: list[str]) -> str:
     return f"{ids[0]} to {ids[-1]}" if len(ids) > 2 else ", ".join(ids)
 
 
-def _the_unfinished(cases: Path | None) -> Case:
+def _unfinished(cases: Path | None) -> list[Case]:
+    """The case in the folder that has something to take up, or none; with several, somebody must choose."""
     from irkit.cli import demo
     from irkit.playbooks.runs import unfinished
 
     waiting = [c for c in found(cases) if unfinished(c) or demo.is_unfinished(c)]
-    if len(waiting) != 1:
-        names = ", ".join(c.id for c in waiting) or "none"
-        raise NotFound(
-            f"{len(waiting)} cases in {cases_folder(cases)} have something to resume ({names})",
-            hint="name the case, or give another folder with --cases",
+    if len(waiting) > 1:
+        raise BadInput(
+            f"{len(waiting)} cases in {cases_folder(cases)} have something to resume",
+            hint=f"name one of {', '.join(c.id for c in waiting)}",
         )
-    return waiting[0]
+    return waiting
