@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions as aws
 
+from irkit import durable
 from irkit.aws.refusals import error_code, explained
 from irkit.errors import BadInput, IntegrityError, IrkitError
 from irkit.plan import Outcome, Plan, Running, Step, Undo
@@ -69,12 +70,12 @@ def plan(case: Case, bucket: str | None = None, *, deadline: float = 6 * 3600) -
 
 def _deposit(running: Running, *, bucket: str) -> Outcome:
     case = running.case
-    case.evidence.write_manifest()
+    custody = _custody(case)
     files = [
         _File(path=case.root / i.path, key=i.path, sha256=i.sha256, size=i.size, media_type=i.media_type)
         for i in case.evidence.items()
     ]
-    files += _custody(case)
+    files += custody
     client = case.client("s3")
     put = partial(_put, client, bucket, running)
     lacking: list[str] = []
@@ -100,14 +101,15 @@ def _deposit(running: Running, *, bucket: str) -> Outcome:
 
 def _custody(case: Case) -> list[_File]:
     """Journal, manifest and case.json as they are now: copied aside first, since the journal grows."""
-    entries = len(case.journal.entries)
-    folder = case.active / "notes" / "deposited"
-    folder.mkdir(parents=True, exist_ok=True)
+    names = ("journal.jsonl", "manifest.json", "manifest-sha256.txt", "case.json")
+    with case.journal.exclusive():
+        case.evidence.write_manifest()
+        entries = len(case.journal.entries)
+        contents = {name: (case.root / name).read_bytes() for name in names}
     files = []
-    for name in ("journal.jsonl", "manifest.json", "manifest-sha256.txt", "case.json"):
-        content = (case.root / name).read_bytes()
-        copy = folder / name
-        copy.write_bytes(content)
+    for name, content in contents.items():
+        copy = case.active / "notes" / "deposited" / f"{entries:08d}" / name
+        durable.replace(copy, content)
         files.append(
             _File(
                 path=copy,
@@ -126,42 +128,56 @@ def _put(client: Any, bucket: str, running: Running, file: _File) -> tuple[str, 
         return "", "not tried: the deadline has passed"
     wanted = base64.b64encode(bytes.fromhex(file.sha256)).decode("ascii")
     try:
-        with file.path.open("rb") as body:
-            if file.size > _ONE_PUT:
-                extra = {
-                    "ChecksumAlgorithm": "SHA256",
-                    "ContentType": file.media_type,
-                    "Metadata": {"sha256": file.sha256},
-                }
-                client.upload_fileobj(body, bucket, file.key, ExtraArgs=extra)
-                return str(client.head_object(Bucket=bucket, Key=file.key).get("VersionId", "")), None
-            said = client.put_object(
-                Bucket=bucket,
-                Key=file.key,
-                Body=body,
-                ChecksumSHA256=wanted,
-                ContentType=file.media_type,
-                Metadata={"sha256": file.sha256},
-                IfNoneMatch="*",
-            )
-        return str(said.get("VersionId", "")), None
+        held = _held(client, bucket, file) if file.size > _ONE_PUT else None
+        if held is None:
+            return _uploaded(client, bucket, file, wanted), None
     except aws.ClientError as error:
-        if error_code(error) in {"PreconditionFailed", "412"}:
-            return _there_already(client, bucket, file, wanted)
-        return "", str(explained(error, doing="deposit", resource=file.key))
+        if error_code(error) not in {"PreconditionFailed", "412"}:
+            return "", str(explained(error, doing="deposit", resource=file.key))
+        held = _held(client, bucket, file)
     except aws.BotoCoreError as error:
         return "", str(explained(error, doing="deposit", resource=file.key))
     except OSError as error:
         return "", f"cannot be read here: {error.strerror}"
+    return held if held is not None else ("", "S3 says that it is there and that it is not")
 
 
-def _there_already(client: Any, bucket: str, file: _File, wanted: str) -> tuple[str, str | None]:
-    head = client.head_object(Bucket=bucket, Key=file.key, ChecksumMode="ENABLED")
-    same = head.get("ChecksumSHA256") == wanted or head.get("Metadata", {}).get("sha256") == file.sha256
-    if not same:
-        fault = IntegrityError(
-            f"another object is at s3://{bucket}/{file.key}",
-            hint="it is left as it is; find out who put it there",
+def _uploaded(client: Any, bucket: str, file: _File, wanted: str) -> str:
+    told: dict[str, Any] = {"ContentType": file.media_type, "Metadata": {"sha256": file.sha256}}
+    with file.path.open("rb") as body:
+        if file.size > _ONE_PUT:
+            client.upload_fileobj(body, bucket, file.key, ExtraArgs=told | {"ChecksumAlgorithm": "SHA256"})
+            return str(client.head_object(Bucket=bucket, Key=file.key).get("VersionId", ""))
+        said = client.put_object(
+            Bucket=bucket, Key=file.key, Body=body, ChecksumSHA256=wanted, IfNoneMatch="*", **told
         )
-        return "", str(fault)
-    return str(head.get("VersionId", "")), None
+    return str(said.get("VersionId", ""))
+
+
+def _held(client: Any, bucket: str, file: _File) -> tuple[str, str | None] | None:
+    """What the bucket has at the file's key already: its version, or why it is not the file; None when it has nothing.
+
+    Metadata is whatever the uploader said. It is believed only of files that went up in parts, for which S3 has no
+    checksum of the whole.
+    """
+    try:
+        head = client.head_object(Bucket=bucket, Key=file.key, ChecksumMode="ENABLED")
+    except aws.ClientError as error:
+        if error_code(error) in {"404", "NoSuchKey", "NotFound"}:
+            return None
+        return "", str(explained(error, doing="look at", resource=file.key))
+    except aws.BotoCoreError as error:
+        return "", str(explained(error, doing="look at", resource=file.key))
+    if file.size > _ONE_PUT:
+        same = (
+            head.get("ContentLength") == file.size and head.get("Metadata", {}).get("sha256") == file.sha256
+        )
+    else:
+        same = head.get("ChecksumSHA256") == base64.b64encode(bytes.fromhex(file.sha256)).decode("ascii")
+    if same:
+        return str(head.get("VersionId", "")), None
+    fault = IntegrityError(
+        f"another object is at s3://{bucket}/{file.key}",
+        hint="it is left as it is; find out who put it there",
+    )
+    return "", str(fault)

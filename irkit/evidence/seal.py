@@ -169,7 +169,7 @@ def problems(root: Path, reading: Reading, *, public_key: Path | None = None) ->
         try:
             seal = Seal.from_dict(json.loads(path.read_bytes()))
             entries, head = int(seal.statement["entries"]), str(seal.statement["head"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             faults.append(f"{name}: changed: it is no seal any more")
             continue
         if wanted is not None and seal.public_key.split() != wanted.split():
@@ -197,15 +197,19 @@ def problems(root: Path, reading: Reading, *, public_key: Path | None = None) ->
 
 def _statement(case: Case, signer: str) -> dict[str, Any]:
     """What is signed. The journal says first that it is about to be, so the seal covers that entry too."""
-    case.evidence.write_manifest()
-    case.journal.append(Kind.NOTE, what="about to be sealed", signer=signer)
-    case.evidence.write_manifest()
-    seq, head = case.journal.head
+    with (
+        case.journal.exclusive()
+    ):  # or another process could put its own manifest between the entry and its hash
+        case.evidence.write_manifest()
+        case.journal.append(Kind.NOTE, what="about to be sealed", signer=signer)
+        case.evidence.write_manifest()
+        seq, head = case.journal.head
+        manifest = (case.root / MANIFEST).read_bytes()
     return {
         "case": case.id,
         "entries": seq + 1,
         "head": head,
-        "manifest_sha256": sha256((case.root / MANIFEST).read_bytes()).hexdigest(),
+        "manifest_sha256": sha256(manifest).hexdigest(),
         "sealed_at": timestamp(datetime.now(UTC)),
     }
 
