@@ -455,6 +455,62 @@ def test_a_read_only_case_can_be_read_and_refuses_to_act(case: Case) -> None:
     assert len(run.stdout.splitlines()) == 1
 
 
+FULL = """
+set -e
+mount -t tmpfs -o size=400k tmpfs "$1"
+exec "$2" -c "$3" "$1"
+"""
+FILL = """
+import os, sys
+from pathlib import Path
+from irkit.case import Case
+from irkit.errors import StorageError
+from irkit.evidence import verify
+from irkit.plan import Outcome, Plan, Step
+cases = Path(sys.argv[1])
+case = Case.open("T-1", region="us-east-1", cases=cases)
+def step(n, size):
+    def act(running):
+        return Outcome(result={"item": running.keep(os.urandom(size), kind="k", name=str(n)).id, "why": "x" * 500})
+    return Step(verb=f"v{n}", target="t", title="T", act=act, stage=n)
+report = Plan(case, [step(0, 1000), step(1, 900_000), step(2, 1000)], title="a large item").apply()
+print(*(s.status for s in report.steps))
+full = None
+while full is None:
+    ballast = cases / "ballast"
+    try:
+        with ballast.open("ab") as file:
+            file.write(os.urandom(4096))
+    except OSError:
+        try:
+            for n in range(3, 300):
+                Plan(case, [step(n, 3000)], title="until it is full").apply(workers=4)
+        except StorageError as error:
+            full = error
+print(full)
+print(verify(case.root).sound, [p for p in verify(case.root).problems])
+ballast.unlink()
+again = Case.load("T-1", cases=cases)
+again.evidence.recover()
+print(Plan(again, [step(400, 1000)], title="after").apply().exit_code)
+again.close()
+print(verify(again.root).problems)
+"""
+
+
+@pytest.mark.needs_user_namespaces
+def test_a_disk_that_fills_up_leaves_a_sound_case_that_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL, "sh",
+               str(tmp_path), sys.executable, FILL]  # fmt: skip
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    large, full, before, after, problems = run.stdout.splitlines()
+    assert large == "done failed done"
+    assert "the disk is full; free some space" in full
+    assert after == "0", before
+    assert problems == "()"
+
+
 # --- two processes, and kills -------------------------------------------------------------------------------
 
 COUNT = """
