@@ -194,6 +194,49 @@ def test_a_capture_killed_at_a_random_moment_is_completed(
     kill_capture(tmp_path, account, session, after, whole)
 
 
+# --- irkit contain, put back at the end ---------------------------------------------------------------------------
+
+
+def groups_of(instance: str, session: boto3.Session) -> dict[str, list[str]]:
+    """The security groups of each interface of the instance."""
+    mine = [{"Name": "attachment.instance-id", "Values": [instance]}]
+    found = session.client("ec2").describe_network_interfaces(Filters=mine)["NetworkInterfaces"]
+    return {i["NetworkInterfaceId"]: sorted(g["GroupId"] for g in i["Groups"]) for i in found}
+
+
+def kill_containment(cases: Path, account: daemon.Up, session: boto3.Session, after: float) -> None:
+    before = groups_of(account.instance_id, session)
+    case = opened(cases, f"c-{int(after * 1000)}-{os.getpid()}", account)
+    command = [IRKIT, "contain", account.instance_id, "--case", case.name, "--apply"]
+    if killed(command, after=after, everything=False):
+        begun = any(e["kind"] == "run" for e in entries(case))
+        ran = irkit("case", "resume", case.name) if begun else irkit(*command[1:])
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert_sound_and_done_once(case, session)
+    (quarantine,) = {group for groups in groups_of(account.instance_id, session).values() for group in groups}
+    assert quarantine not in {group for groups in before.values() for group in groups}
+
+    undone = irkit("case", "undo", case.name, "--retire-replacement", "--apply")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert groups_of(account.instance_id, session) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [2.0])
+def test_a_killed_containment_is_completed_and_can_still_be_put_back(
+    after: float, tmp_path: Path, account: daemon.Up, session: boto3.Session
+) -> None:
+    kill_containment(tmp_path, account, session, after)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("after", moments(6.0))
+def test_a_containment_killed_at_a_random_moment_is_completed(
+    after: float, tmp_path: Path, account: daemon.Up, session: boto3.Session
+) -> None:
+    kill_containment(tmp_path, account, session, after)
+
+
 # --- irkit demo, which starts an account of its own -------------------------------------------------------------
 
 
