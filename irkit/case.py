@@ -121,6 +121,10 @@ class Case:
             simulated=simulated,
         )
         with durable.storage("create the case", root):
+            if not root.parent.exists():
+                root.parent.mkdir(parents=True, exist_ok=True)
+            # Evidence holds secrets of the suspect's owner, and logs and notebooks are written by other programs.
+            root.mkdir(mode=0o700, exist_ok=True)
             for place in ("intake", "active/cases", "hold/cases"):
                 (root / place).mkdir(parents=True, exist_ok=True)
             for kind in ("artifacts", "logs", "notes", "reports"):

@@ -47,6 +47,10 @@ def test_a_case_is_found_again_with_all_its_facts(tmp_path: Path) -> None:
     assert case.tags() == {"irkit:case": "2026-11-0042", "irkit:responder": "ana"}
 
 
+def test_nobody_else_can_look_into_a_case(tmp_path: Path) -> None:
+    assert opened(tmp_path / "cases").root.stat().st_mode & 0o777 == 0o700
+
+
 def test_opening_a_case_again_changes_nothing(tmp_path: Path) -> None:
     case = opened(tmp_path)
     before = {p: p.read_bytes() for p in case.root.rglob("*") if p.is_file()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -84,6 +85,9 @@ class QuietKernelManager(AsyncKernelManager):
 
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         command, options = await super()._async_pre_start_kernel(**kw)
+        if "ipykernel_launcher" in command:
+            # A kernel that someone registered as "python3" may be of another environment, without irkit.
+            command = [sys.executable, *command[1:]]
         return command, options | {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
     pre_start_kernel = _async_pre_start_kernel

@@ -66,7 +66,8 @@ def params(model: type[Model]) -> Model:
     `InvalidParameter` that names each wrong, missing or unknown one.
     """
     namespace = sys._getframe(1).f_globals  # noqa: SLF001  the notebook's own namespace is the interface of papermill
-    given = {name: value for name, value in namespace.items() if _is_parameter(name, value)}
+    hidden = _there_before(namespace) - set(model.model_fields)
+    given = {name: v for name, v in namespace.items() if name not in hidden and _is_parameter(name, v)}
     return checked(model, given)
 
 
@@ -104,6 +105,13 @@ def _texts(value: Any) -> Iterator[str]:
         yield from (text for pair in value.items() for part in pair for text in _texts(part))
     elif isinstance(value, list | tuple):
         yield from (text for part in value for text in _texts(part))
+
+
+def _there_before(namespace: dict[str, Any]) -> set[str]:
+    """Names that the start-up files of a person's IPython left in the namespace, before any cell ran."""
+    shell = namespace.get("get_ipython", lambda: None)()
+    before: dict[str, Any] = getattr(shell, "user_ns_hidden", {})
+    return {name for name, value in before.items() if namespace.get(name) is value}
 
 
 def _is_parameter(name: str, value: Any) -> bool:

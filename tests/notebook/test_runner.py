@@ -78,6 +78,24 @@ def test_parameters_arrive_with_their_types(write: Any, case: Case, tmp_path: Pa
     assert (ran.status, ran.missing) == ("done", ())
 
 
+def test_neither_another_kernel_called_python3_nor_start_up_files_are_in_the_way(
+    write: Any, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {"argv": ["/nowhere/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "display_name": "Python 3", "language": "python"}  # fmt: skip
+    for path, text in (
+        (tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json", json.dumps(spec)),
+        (tmp_path / "ipython" / "profile_default" / "startup" / "mine.py", "favourite = 'tea'"),
+    ):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    model = "class Small(nb.Parameters):\n    word: str\n    loud: bool"
+    write(f"import irkit.notebook as nb\nassert favourite\n{model}\nnb.params(Small)", ENDS_WELL)
+    assert execute("try/it", given(case, word="x"), tmp_path / "out.ipynb", timeout=60).status == "done"
+
+
 def test_a_cell_that_raises_fails_the_notebook_which_is_kept(write: Any, case: Case) -> None:
     write('raise ValueError("boom \\x1b[2J")', "print('not reached')")
     with pytest.raises(NotebookFailed, match=r"notebook try/it, cell 2: ValueError: boom") as caught:
