@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -44,11 +44,15 @@ class Item:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Item:
-        """The item that `to_dict` wrote. Raises `ValueError`, `KeyError` or `TypeError` for anything else."""
+        """The item that `to_dict` wrote, here or in a later irkit.
+
+        Raises `ValueError`, `KeyError` or `TypeError` for anything else.
+        """
         texts = (raw[name] for name in ("id", "kind", "name", "path", "sha256", "source"))
         if not all(isinstance(t, str) for t in texts) or not isinstance(raw["size"], int):
             raise ValueError("not an item")
-        return cls(**(dict(raw) | {"place": Place(raw["place"])}))
+        mine = {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
+        return cls(**(mine | {"place": Place(raw["place"])}))
 
     def __repr__(self) -> str:
         return f"<Item {self.id} {self.kind}: {self.name}, {self.size} bytes, sha256 {self.sha256[:12]}…>"

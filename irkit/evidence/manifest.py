@@ -8,42 +8,45 @@ the files with nothing of irkit at hand.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from irkit.durable import replace, storage
-from irkit.evidence.items import Item
 from irkit.journal import GENESIS, Entry, Kind
 
 MANIFEST = "manifest.json"
 SUMS = "manifest-sha256.txt"
 
 
-def rendered(case_id: str, items: Sequence[Item], head: tuple[int, str]) -> tuple[bytes, bytes]:
-    """The bytes of `manifest.json` and of `manifest-sha256.txt`."""
+def rendered(case_id: str, items: Sequence[Mapping[str, Any]], head: tuple[int, str]) -> tuple[bytes, bytes]:
+    """The bytes of `manifest.json` and of `manifest-sha256.txt`; `items` as the journal holds them.
+
+    Not as today's `Item` has them: a manifest must not look changed to an irkit that knows more fields.
+    """
     document: dict[str, Any] = {
         "schema": "irkit/manifest/1",
         "case": case_id,
         "journal": {"entries": head[0] + 1, "head": head[1]},
-        "items": [i.to_dict() for i in items],
+        "items": list(items),
     }
-    sums = "".join(f"{i.sha256}  {i.path}\n" for i in items)
+    sums = "".join(f"{i['sha256']}  {i['path']}\n" for i in items)
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii"), sums.encode(
         errors="backslashreplace"
     )
 
 
-def write(root: Path, case_id: str, items: Sequence[Item], head: tuple[int, str]) -> None:
-    """Put both files into the case folder, each in one move."""
-    document, sums = rendered(case_id, items, head)
+def write(root: Path, case_id: str, entries: Sequence[Entry]) -> None:
+    """Put both files, as they follow from the journal's `entries`, into the case folder, each in one move."""
+    head = (entries[-1].seq, entries[-1].hash) if entries else (-1, GENESIS)
+    document, sums = rendered(case_id, recorded(entries), head)
     replace(root / SUMS, sums)
     replace(root / MANIFEST, document)
 
 
-def recorded(entries: Sequence[Entry]) -> list[Item]:
-    """The items that journal entries record, oldest first."""
-    return [Item.from_dict(raw) for e in entries if e.kind is Kind.ITEMS for raw in e.body["items"]]
+def recorded(entries: Sequence[Entry]) -> list[Mapping[str, Any]]:
+    """The items that journal entries record, as they hold them, oldest first."""
+    return [raw for e in entries if e.kind is Kind.ITEMS for raw in e.body["items"]]
 
 
 def known_entries(content: bytes) -> int | None:
@@ -84,9 +87,9 @@ def misfit(root: Path, entries: Sequence[Entry]) -> tuple[str, bytes] | None:
     return (why, content) if why else None
 
 
-def _difference(known: Any, due: Sequence[Item]) -> str:
+def _difference(known: Any, due: Sequence[Mapping[str, Any]]) -> str:
     listed = known if isinstance(known, list) else []
     for number, item in enumerate(due):
-        if number >= len(listed) or listed[number] != item.to_dict():
-            return f"item {item.id} is not as the journal has it"
+        if number >= len(listed) or listed[number] != item:
+            return f"item {item['id']} is not as the journal has it"
     return "an item was added" if len(listed) > len(due) else "not as the journal renders it"

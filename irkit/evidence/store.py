@@ -227,7 +227,7 @@ class Evidence:
             found = manifest.misfit(self.root, self.journal.entries)
             if found is not None:
                 self._set_aside(*found)
-            manifest.write(self.root, self.case_id, self._items, self.journal.head)
+            manifest.write(self.root, self.case_id, self.journal.entries)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ def _items(reading: Reading) -> tuple[list[Item], list[str]]:
     problems = []
     for entry in (e for e in reading.entries if e.kind is Kind.ITEMS):
         try:
-            items += manifest.recorded([entry])
+            items += [Item.from_dict(raw) for raw in manifest.recorded([entry])]
         except (KeyError, TypeError, ValueError):
             problems.append(f"journal.jsonl: entry {entry.seq} records items that irkit did not write")
     return items, problems
@@ -153,7 +153,9 @@ def _case_file(root: Path, reading: Reading) -> list[str]:
     path = root / "case.json"
     if not path.is_file():
         return ["case.json: missing"]
-    if hashlib.sha256(path.read_bytes()).hexdigest() != opened.body.get("case_file"):
+    with storage("read the case", path):
+        content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != opened.body.get("case_file"):
         return ["case.json: changed since the case was opened"]
     return []
 
@@ -187,21 +189,22 @@ def _manifest(written: Mapping[str, bytes | None], reading: Reading, items: list
         return [f"{manifest.MANIFEST}: cannot be compared while the journal is damaged"]
     try:
         wrong = manifest.fault(content, reading.entries)
+        _, later = manifest.rendered("", manifest.recorded(reading.entries), (-1, ""))
+        _, expected = manifest.rendered("", manifest.recorded(reading.entries[:count]), (-1, ""))
     except (KeyError, TypeError, ValueError):
         return [f"{manifest.MANIFEST}: cannot be compared with what the journal records"]
-    due = manifest.recorded(reading.entries[:count]) if wrong is None else items
     problems = [wrong] if wrong else []
-    expected = manifest.rendered("", due, (-1, ""))[1]
-    later = manifest.rendered("", items, (-1, ""))[1]
-    if sums != expected and later.startswith(sums) and sums.startswith(expected) and sums.endswith(b"\n"):
+    whole_lines = later.startswith(sums) and (sums.endswith(b"\n") or not sums)
+    if not whole_lines or not (wrong or sums.startswith(expected)):
+        problems.append(f"{manifest.SUMS}: changed: {_line_difference(sums, later if wrong else expected)}")
+    elif sums != expected and not wrong:
         problems.append(
             f"{manifest.SUMS}: newer than {manifest.MANIFEST} (a crash); `irkit case resume` writes both"
         )
-    elif sums != expected:
-        problems.append(f"{manifest.SUMS}: changed: {_line_difference(sums, expected)}")
-    if len(due) < len(items):
+    newer = later.count(b"\n") - expected.count(b"\n")
+    if newer and not wrong:
         problems.append(
-            f"{manifest.MANIFEST}: {len(items) - len(due)} newer items are not in it yet; `irkit case resume` writes it"
+            f"{manifest.MANIFEST}: {newer} newer items are not in it yet; `irkit case resume` writes it"
         )
     return problems
 

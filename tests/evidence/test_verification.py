@@ -314,3 +314,25 @@ def test_a_case_that_is_being_worked_on_is_not_taken_for_a_damaged_one(root: Pat
         assert [p for p in verify(root).problems if "newer items are not in it yet" not in p] == []
     assert worker.returncode == 0
     assert verify(root).sound
+
+
+# --- versions -----------------------------------------------------------------------------------------------
+
+
+def test_a_case_of_an_irkit_that_knew_other_fields_is_read_and_is_sound(root: Path) -> None:
+    def change(lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            for item in line["body"].get("items", ()):
+                item["smell"] = "of a later version"
+                del item["partial"]
+
+    for name in ("manifest.json", "manifest-sha256.txt"):
+        (root / name).unlink()
+    forged(root, change)
+    case = Case.load(str(root))
+    assert [i.partial for i in case.evidence.items()] == [False] * 3
+    case.close()
+    assert verify(root).problems == ()
+    assert b"smell" in (root / "manifest.json").read_bytes()
+    Case.load(str(root)).close()
+    assert verify(root).sound
