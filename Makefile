@@ -72,8 +72,8 @@ test-wheel: $(VENV)/.dev  ## The tests against the built wheel, in a clean envir
 	BUILD_PYTHON=$(CURDIR)/$(BIN)/python WORKERS=$(WORKERS) .ci/test-wheel
 
 .PHONY: soak
-soak: $(VENV)/.dev  ## Kill the demo at ten random moments, resume, and check that nothing is lost or done twice
-	$(BIN)/python -m pytest -m soak -p no:randomly -s tests/soak
+soak: $(VENV)/.dev  ## The exhaustive runs: kills at random moments, a fault at every call of a capture, every write cut short
+	$(BIN)/python -m pytest -m soak -n $(WORKERS) --dist loadfile -rA --show-capture=stdout
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## Side-by-side speed, as ratios

@@ -18,8 +18,7 @@ PROMISED = {
     "numpy": "pandas",
     "werkzeug": "moto",
 }
-PROMISED |= {"nbformat": "papermill", "nbclient": "papermill", "traitlets": "papermill", "responses": "moto"}
-PROMISED |= {"jupyter_client": "ipykernel", "IPython": "ipykernel"}
+PROMISED |= {"nbformat": "papermill", "traitlets": "papermill", "responses": "moto", "IPython": "ipykernel"}
 
 
 def imported(package: Path) -> dict[str, set[str]]:
@@ -68,7 +67,7 @@ DISTRIBUTIONS = packages_distributions()
 
 def distribution_of(module: str) -> str:
     promised = PROMISED.get(module, module)
-    return DISTRIBUTIONS.get(promised, [promised])[0].lower()
+    return DISTRIBUTIONS.get(promised, [promised])[0].lower().replace("_", "-")
 
 
 def test_every_third_party_import_is_a_declared_dependency(

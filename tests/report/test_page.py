@@ -129,6 +129,6 @@ def test_no_trap_stops_a_figure(trapped: Reported) -> None:
 def test_the_banner_tells_a_simulated_account_from_a_real_one(investigated: Reported, tmp_path) -> None:
     from irkit import report
 
-    assert "Simulated account (web-to-role-theft)" in investigated.html
+    assert 'class="banner">Simulated account 111122223333' in investigated.html
     real = report.build(cases.opened(tmp_path)).path.read_text(encoding="utf-8")
     assert "Simulated account" not in real
