@@ -206,16 +206,17 @@ class Case:
     @property
     def aws(self) -> Sessions:
         """The case's way to AWS; made when first used."""
-        if self._aws is None:
-            from irkit.aws.sessions import Sessions
+        from irkit.aws.sessions import Sessions
 
-            self._aws = Sessions(
-                case_id=self.id,
-                responder=self.facts.responder,
-                region=self.facts.region,
-                role=self.facts.role,
-            )
-        return self._aws
+        with self.journal.lock:  # or each of several threads would take the role for itself
+            if self._aws is None:
+                self._aws = Sessions(
+                    case_id=self.id,
+                    responder=self.facts.responder,
+                    region=self.facts.region,
+                    role=self.facts.role,
+                )
+            return self._aws
 
     def client(self, service: str, *, region: str | None = None) -> Any:
         """The boto3 client for `service`, in the case's region unless told otherwise."""

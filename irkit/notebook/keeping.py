@@ -39,15 +39,17 @@ def run(
     try:
         with following(case.journal, progress):
             ran = execute(notebook, parameters, output, timeout=timeout)
+        return ran, _store(case, notebook, name, output, step=step, partial=ran.status == "partial")
     except NotebookFailed as error:
         item = _store(case, notebook, name, output, step=step, partial=True)
         raise NotebookFailed(error.message, hint=f"the executed notebook is item {item.id}") from error
-    return ran, _store(case, notebook, name, output, step=step, partial=ran.status == "partial")
+    finally:
+        output.unlink(missing_ok=True)
 
 
 def _store(case: Case, notebook: str, name: str, output: Path, *, step: str | None, partial: bool) -> Item:
     content = output.read_bytes() if output.is_file() else b""
-    item = case.evidence.add(
+    return case.evidence.add(
         content,
         kind="notebook",
         name=name,
@@ -57,8 +59,6 @@ def _store(case: Case, notebook: str, name: str, output: Path, *, step: str | No
         media_type="application/x-ipynb+json",
         partial=partial,
     )
-    output.unlink(missing_ok=True)
-    return item
 
 
 @contextmanager
