@@ -301,6 +301,7 @@ class Evidence:
         )
 
     def _finish_moves(self) -> None:
+        made: set[Path] = set()
         with self._lock:
             for item, file in self._pending:
                 source, target = self._staging / file, self.path(item)
@@ -311,7 +312,10 @@ class Evidence:
                     source.rename(target)
                     target.chmod(0o400)
                     sync_folder(target.parent)
-                    sync_folder(target.parent.parent)
+                    made.add(target.parent.parent)
+            for folder in made:
+                with storage("store evidence items", folder):
+                    sync_folder(folder)
             self._pending.clear()
 
     def _abandoned(self) -> list[tuple[Path, int]]:
