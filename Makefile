@@ -45,6 +45,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.pip
 
 .PHONY: demo
 demo: $(VENV)/.demo  ## Investigate a compromised instance in the simulated AWS, from trigger to report (OUT=folder)
+	.ci/system
 	$(BIN)/irkit demo --out $(OUT)
 
 .PHONY: screenshot
