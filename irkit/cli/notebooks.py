@@ -87,7 +87,7 @@ def copy(name: str, folder: Path) -> None:
     "--set", "values", multiple=True, metavar="NAME=VALUE", help="A parameter; lists with commas. Repeatable."
 )
 @click.option("--apply", is_flag=True, help="Run it in mode apply, for notebooks that have modes.")
-@click.option("--timeout", default=1800, show_default=True, help="Seconds for each cell.")
+@click.option("--timeout", default=1800, show_default=True, help="Seconds for the whole notebook.")
 @json_option
 def run(
     name: str,
