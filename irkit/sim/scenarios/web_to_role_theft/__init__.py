@@ -56,7 +56,9 @@ def preview(*, seed: int, at: datetime) -> dict[str, Any]:
     from irkit.sim.world import FORENSICS_ACCOUNT, HOME_REGION, MEMBER_ACCOUNT
 
     return _public(
-        tell(seed=seed, at=at, account=MEMBER_ACCOUNT, forensics_account=FORENSICS_ACCOUNT, region=HOME_REGION)
+        tell(
+            seed=seed, at=at, account=MEMBER_ACCOUNT, forensics_account=FORENSICS_ACCOUNT, region=HOME_REGION
+        )
     )
 
 
