@@ -12,6 +12,9 @@ _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}")
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
+_TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def instance_id(text: str) -> str:
@@ -47,6 +50,26 @@ def role_arn(text: str) -> str:
         raise InvalidName(
             f"{for_terminal(text)!r} is not the ARN of a role",
             hint="it looks like arn:aws:iam::111122223333:role/Name",
+        )
+    return text
+
+
+def topic_arn(text: str) -> str:
+    """`text` if it is the ARN of an SNS topic, else `InvalidName`."""
+    if not _TOPIC_ARN.fullmatch(text):
+        raise InvalidName(
+            f"{for_terminal(text)!r} is not the ARN of a topic",
+            hint="it looks like arn:aws:sns:us-east-1:111122223333:name",
+        )
+    return text
+
+
+def bucket_name(text: str) -> str:
+    """`text` if it can name an S3 bucket, else `InvalidName`."""
+    if not _BUCKET.fullmatch(text):
+        raise InvalidName(
+            f"{for_terminal(text)!r} cannot name a bucket",
+            hint="3 to 63 lower-case letters, digits, dots and hyphens; without s3://",
         )
     return text
 

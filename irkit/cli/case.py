@@ -59,25 +59,14 @@ def case() -> None:
 @json_option
 def open_(case_id: str, sources: tuple[str, ...], cases: Path | None, as_json: bool, **facts: Any) -> None:
     """Open the case CASE_ID; opening it again changes nothing."""
-    from irkit.aws.names import account_id, role_arn
+    from irkit.cli import opening
 
-    case_name(case_id)
-    _existing_region(facts["region"])
-    if facts["account"]:
-        account_id(facts["account"])
-    if facts["role"]:
-        role_arn(facts["role"])
     pairs = assignments(sources, option="--source", example="cloudtrail=s3://bucket/prefix")
+    opening.check(case_id, pairs, **facts)
     opened = Case.open(
         case_id, cases=cases, sources=pairs, simulated=os.environ.get("IRKIT_SIMULATED"), **facts
     )
-    for name in ("region", "account", "role"):
-        if facts[name] and facts[name] != (fixed := getattr(opened.facts, name)):
-            raise BadInput(
-                f"case {opened.id} is there already, with {name} {fixed or 'not given'}, "
-                f"not {for_terminal(facts[name])}",
-                hint="what a case is about is fixed when it is opened; open another case",
-            )
+    opening.same(opened, pairs, **facts)
     print_json({"case": opened.id, "folder": opened.root}) if as_json else click.echo(
         f"case {opened.id} is in {opened.root}"
     )
@@ -339,22 +328,6 @@ def custody(case_id: str, cases: Path | None, as_json: bool) -> None:
     ]
     head = ("entry", "time", "actor", "kind", "what", "items")
     print_json([e.to_dict() for e in opened.journal.entries]) if as_json else print_table(head, rows)
-
-
-def _existing_region(text: str) -> None:
-    from botocore.session import Session
-
-    from irkit.aws.names import region_name
-
-    region_name(text)
-    known = Session()
-    for partition in known.get_available_partitions():
-        if text in known.get_available_regions("ec2", partition):
-            return
-    raise NotFound(
-        f"there is no region {text} as far as the installed botocore knows",
-        hint="it looks like us-east-1; for a region that is newer than botocore: pip install -U boto3",
-    )
 
 
 def _span(ids: list[str]) -> str:

@@ -37,7 +37,11 @@ def sim() -> None:
 )
 @click.option("--seed", default=7, show_default=True, help="Another seed: other addresses, ids and keys.")
 @click.option(
-    "--idle-minutes", default=240, show_default=True, help="End by itself after so long without a call."
+    "--idle-minutes",
+    type=click.IntRange(min=1),
+    default=240,
+    show_default=True,
+    help="End by itself after so long without a call.",
 )
 @_STATE
 @json_option

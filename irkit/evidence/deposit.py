@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions as aws
 
 from irkit import durable
+from irkit.aws.names import bucket_name
 from irkit.aws.refusals import error_code, explained
 from irkit.errors import BadInput, IntegrityError, IrkitError
 from irkit.plan import Outcome, Plan, Running, Step, Undo
@@ -55,6 +56,7 @@ def plan(case: Case, bucket: str | None = None, *, deadline: float = 6 * 3600) -
             f"no bucket to deposit the evidence of case {case.id} in",
             hint="give --bucket, or open the case with --source evidence_bucket=NAME",
         )
+    bucket_name(target)
     items = case.evidence.items()
     step = Step(
         verb="evidence.deposit",

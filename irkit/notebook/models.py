@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from irkit.aws.names import instance_id
+from irkit.aws.names import bucket_name, instance_id, topic_arn
 from irkit.errors import InvalidParameter
 from irkit.notebook.catalog import find
 from irkit.notebook.parameters import Parameters, named
 
 InstanceId = Annotated[str, named(instance_id)]
+Topic = Annotated[str, named(lambda text: text and topic_arn(text))]
+Bucket = Annotated[str, named(lambda text: text and bucket_name(text))]
 Mode = Annotated[Literal["plan", "apply"], Field(description="plan shows what would be done; apply does it")]
 Capture = Literal["metadata", "console", "disks", "host"]
 Containment = Literal["guard", "fleet", "network", "identity"]
@@ -44,7 +46,7 @@ class Notify(Parameters):
     """`report/notify`: tell people what was done and what needs a decision. `topic` is the ARN of an SNS topic."""
 
     instance_id: InstanceId
-    topic: str = ""
+    topic: Topic = ""
     mode: Mode = "plan"
 
 
@@ -74,7 +76,7 @@ class FinalReport(Parameters):
 class Deposit(Parameters):
     """`report/deposit`: copy the evidence to a bucket; empty: the case's evidence bucket."""
 
-    bucket: str = ""
+    bucket: Bucket = ""
     mode: Mode = "plan"
 
 

@@ -237,6 +237,17 @@ def test_a_case_that_does_not_exist_is_bad_input(command: list[str], cases: Path
         assert_refused(irkit(*command), 2, "no case", "nope")
 
 
+def test_evidence_is_not_deposited_where_no_bucket_is(case: str, cases: Path, world: SimulatedWorld) -> None:
+    with nothing_is_left_behind(cases, world):
+        assert_refused(irkit("case", "deposit", case, "--apply"), 2, "no bucket", "--bucket")
+        assert_refused(
+            irkit("case", "deposit", case, "--bucket", "../x", "--apply"), 2, "cannot name a bucket"
+        )
+    ran = irkit("case", "deposit", case, "--bucket", "no-such-bucket", "--apply")
+    assert ran.code == 1
+    assert "there is no such bucket" in ran.out
+
+
 def test_opening_a_case_again_does_not_change_what_it_is_about(case: str, cases: Path) -> None:
     with nothing_is_left_behind(cases):
         assert irkit("case", "open", case, "--region", "us-east-1").code == 0
@@ -252,6 +263,9 @@ def test_opening_a_case_again_does_not_change_what_it_is_about(case: str, cases:
         ("--account", "\uff11" * 12, "is not an account id"),
         ("--role", "Responder", "is not the ARN of a role"),
         ("--source", "s3://bucket", "is not NAME=VALUE"),
+        ("--source", "clodtrail=s3://bucket", "--source knows no clodtrail"),
+        ("--source", "topic=alarms", "'alarms' is not the ARN of a topic"),
+        ("--source", "evidence_bucket=s3://bucket", "cannot name a bucket"),
         ("--posture", "reckless", "reckless"),
     ],
 )
@@ -281,6 +295,7 @@ def test_facts_of_a_case_are_checked_before_it_is_opened(
         (["playbooks", "plan", "ec2-compromise", "--case", "nope"], "no case"),
         (["demo", "--scenario", "no-such", "--out", "OUT/demo"], "no scenario"),
         (["sim", "up", "--scenario", "no-such", "--state", "OUT/sim"], "no scenario"),
+        (["sim", "up", "--idle-minutes", "0", "--state", "OUT/sim"], "--idle-minutes"),
         (["case", "list", "--cases", "OUT/file"], "is not a folder"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",

@@ -129,6 +129,8 @@ def test_an_input_of_the_wrong_type_begins_nothing(
         ("analyze/cloudtrail-overview", ["instance_id=INSTANCE", "days=x"], "parameter days"),
         ("analyze/cloudtrail-overview", ["instance_id=INSTANCE", "days=0"], "parameter days"),
         ("capture/instance", ["days"], "is not NAME=VALUE"),
+        ("report/notify", ["instance_id=INSTANCE", "topic=alarms"], "is not the ARN of a topic"),
+        ("report/deposit", ["bucket=s3://bucket"], "cannot name a bucket"),
         ("no/such", ["instance_id=INSTANCE"], "no notebook no/such"),
         (
             "report/notify",
