@@ -121,7 +121,9 @@ def _answered(code: str, said: str, *, what: str, resource: str, region: str) ->
     if code.startswith("InvalidInstanceID.Malformed"):
         return NotFound(f"{resource} is not an instance id", hint="it looks like i-0123456789abcdef0")
     if code == "NoSuchBucket":
-        return NotFound(f"cannot {what}: there is no such bucket", hint="check its name and the account")
+        return NotFound(
+            f"cannot {what}: the bucket does not exist ({code})", hint="check its name and the account"
+        )
     if any(mark in code for mark in _ABSENT):
         return NotFound(
             f"{resource or 'it'} does not exist{where} ({code})",

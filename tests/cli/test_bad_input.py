@@ -245,7 +245,7 @@ def test_evidence_is_not_deposited_where_no_bucket_is(case: str, cases: Path, wo
         )
     ran = irkit("case", "deposit", case, "--bucket", "no-such-bucket", "--apply")
     assert ran.code == 1
-    assert "there is no such bucket" in ran.out
+    assert "the bucket does not exist" in ran.out
 
 
 def test_opening_a_case_again_does_not_change_what_it_is_about(case: str, cases: Path) -> None:
