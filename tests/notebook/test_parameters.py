@@ -116,7 +116,7 @@ def test_a_secret_is_refused_and_not_repeated(secret: Any) -> None:
      "/home/Ana/irkit/cases/2026-11-0042/active/Cases", "0" * 40, "a" * 64, INSTANCE],
 )  # fmt: skip
 def test_what_only_looks_long_is_no_secret(harmless: str) -> None:
-    assert checked(Notify, SOUND | {"topic": harmless}).topic == harmless
+    assert checked(AnalyzeCloudTrail, SOUND | {"source": harmless}).source == harmless
 
 
 def in_notebook(**names: Any) -> Any:
@@ -128,10 +128,14 @@ def in_notebook(**names: Any) -> Any:
 
 def test_the_notebooks_own_namespace_is_read_without_what_ipython_puts_there() -> None:
     found = in_notebook(
-        **SOUND, topic="arn:x", In=[""], Out={}, _i1="", exit=object(), quit=object(), display=print,
+        **SOUND, topic="arn:aws:sns:us-east-1:111122223333:x", In=[""], Out={}, _i1="", exit=object(), quit=object(), display=print,
         get_ipython=lambda: None, Path=Path, annotations=__import__("__future__").annotations,
     )  # fmt: skip
-    assert (found.case_id, found.topic, found.mode) == ("2026-11-0042", "arn:x", "plan")
+    assert (found.case_id, found.topic, found.mode) == (
+        "2026-11-0042",
+        "arn:aws:sns:us-east-1:111122223333:x",
+        "plan",
+    )
 
 
 def test_a_name_that_papermill_injected_and_nobody_declared_stops_the_notebook() -> None:
@@ -140,7 +144,7 @@ def test_a_name_that_papermill_injected_and_nobody_declared_stops_the_notebook()
 
 
 def test_parameters_are_shown_escaped() -> None:
-    shown = checked(Notify, SOUND | {"topic": "<script>alert(1)</script>"})._repr_html_()
+    shown = checked(AnalyzeCloudTrail, SOUND | {"source": "<script>alert(1)</script>"})._repr_html_()
     assert "<script" not in shown
 
 
