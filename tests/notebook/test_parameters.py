@@ -128,7 +128,8 @@ def in_notebook(**names: Any) -> Any:
 
 def test_the_notebooks_own_namespace_is_read_without_what_ipython_puts_there() -> None:
     found = in_notebook(
-        **SOUND, topic="arn:aws:sns:us-east-1:111122223333:x", In=[""], Out={}, _i1="", exit=object(), quit=object(), display=print,
+        **SOUND, topic="arn:aws:sns:us-east-1:111122223333:x",
+        In=[""], Out={}, _i1="", exit=object(), quit=object(), display=print,
         get_ipython=lambda: None, Path=Path, annotations=__import__("__future__").annotations,
     )  # fmt: skip
     assert (found.case_id, found.topic, found.mode) == (
