@@ -64,7 +64,8 @@ class Param:
         except (ValueError, TypeError) as error:
             shown = for_terminal(value)[:80]
             raise InvalidParameter(
-                f"{self.name}={shown!r} is no {self.kind.value}", hint=str(error) or self.doc
+                f"{self.name}={shown!r} is no {self.kind.value}",
+                hint=_SUCH_AS.get(self.kind) or str(error) or self.doc,
             ) from error
 
 
@@ -183,6 +184,12 @@ def _number(value: object) -> float:
     return float(value)
 
 
+# What Python says of these ("invalid literal for int() with base 10") helps nobody.
+_SUCH_AS = {
+    Kind.MOMENT: "give a time such as 2026-11-20T10:00:00Z",
+    Kind.WHOLE: "give a whole number such as 12",
+    Kind.NUMBER: "give a number such as 0.5",
+}
 _READERS: Mapping[Kind, Callable[[object], object]] = {
     Kind.TEXT: _text,
     Kind.TEXTS: _members,
