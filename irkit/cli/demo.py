@@ -145,9 +145,12 @@ def _investigate(case: Case, *, as_json: bool, progress: Progress) -> None:
     case.evidence.recover(note=progress)
     report = runs.start(case, "playbook", {"playbook": "ec2-compromise", "inputs": inputs}, progress=progress)
     score = _score(case, json.loads((Path(world.workdir) / "truth.json").read_text()))
-    case.note(_ENDED, truths=score.truths, found=score.found)
+    if (
+        not report.failed
+    ):  # what failed (a full disk, say) can be tried again, as long as the account is there
+        case.note(_ENDED, truths=score.truths, found=score.found)
     case.close()
-    if not asked["keep"]:
+    if not report.failed and not asked["keep"]:
         from irkit.sim import daemon
 
         daemon.down(Path(str(case.facts.simulated)))
@@ -233,5 +236,7 @@ def _tell(case: Case, report: Any, score: Score, *, seconds: float, as_json: boo
             click.echo(f"  missed   {for_terminal(one['id'])}: {for_terminal(one['what'])}")
         for lack in missing:
             click.echo(f"  missing  {for_terminal(lack)}")
+        if report.failed:
+            click.echo(f"Try again what failed: irkit case resume {case.id} --cases {case.root.parent}")
     whole = page.is_file() and not report.failed and score.found == score.truths
     raise SystemExit(0 if whole else 3)

@@ -60,6 +60,8 @@ def execute(notebook: str, parameters: Mapping[str, Any], output: Path, *, timeo
         ) from error
     output.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    # When a run is cut off, by a full disk or by Ctrl-C, asyncio laments each task of nbclient's that ends with it.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     with limited(timeout) as too_late, own_loop():
         try:
             with warnings.catch_warnings():
