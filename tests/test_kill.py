@@ -308,3 +308,25 @@ def test_the_kernel_of_a_killed_notebook_ends_by_itself(
     ran = irkit("capture", account.instance_id, "--case", case.name, "--only", "host", "--apply")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert_sound_and_done_once(case, session)
+
+
+@pytest.mark.soak
+def test_a_demo_whose_disk_fills_up_is_completed_once_there_is_room(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    script = f"""
+        mount -t tmpfs -o size=24m none {out}
+        {IRKIT} demo --out {out} --quiet --json; echo "first $?" >&2
+        mount -o remount,size=300m {out}
+        {IRKIT} case resume --cases {out}/cases --quiet --json; echo "second $?" >&2
+        {IRKIT} case verify {out}/cases/demo-7 >&2; echo "verify $?" >&2
+        {IRKIT} sim down --state {out}/sim/demo-7 >&2
+    """
+    namespace = ["unshare", "--user", "--map-root-user", "--mount", "--fork", "sh", "-uc"]
+    ran = subprocess.run([*namespace, script], capture_output=True, text=True, timeout=800)
+    assert "first 1" in ran.stderr, ran.stderr
+    assert "the disk is full" in ran.stderr
+    assert "second 0" in ran.stderr, ran.stderr
+    assert "verify 0" in ran.stderr, ran.stderr
+    answer = json.loads(ran.stdout)
+    assert (answer["found"], answer["missing"]) == (answer["truths"], [])
