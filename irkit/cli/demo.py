@@ -145,9 +145,8 @@ def _investigate(case: Case, *, as_json: bool, progress: Progress) -> None:
     case.evidence.recover(note=progress)
     report = runs.start(case, "playbook", {"playbook": "ec2-compromise", "inputs": inputs}, progress=progress)
     score = _score(case, json.loads((Path(world.workdir) / "truth.json").read_text()))
-    if (
-        not report.failed
-    ):  # what failed (a full disk, say) can be tried again, as long as the account is there
+    # What failed, on a full disk say, can be tried again as long as the account is there.
+    if not report.failed:
         case.note(_ENDED, truths=score.truths, found=score.found)
     case.close()
     if not report.failed and not asked["keep"]:
