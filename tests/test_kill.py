@@ -32,7 +32,9 @@ pytestmark = [pytest.mark.needs_user_namespaces, pytest.mark.needs_mke2fs, pytes
 def moments(latest: float) -> list[float]:
     """Ten random moments up to `latest` seconds after the start, or those that the environment names."""
     given = os.environ.get("KILL_AT", "")
-    drawn = [round(random.SystemRandom().uniform(0.1, latest), 2) for _ in range(10)]
+    # The processes of one run draw alike, or each would collect tests of its own.
+    draw = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
+    drawn = [round(draw.uniform(0.1, latest), 2) for _ in range(10)]
     return [float(text) for text in given.split(",") if text] or drawn
 
 
