@@ -132,6 +132,7 @@ def test_who_called_is_in_the_record(sim: Simulator) -> None:
 
 
 def test_event_history_answers_by_attribute_newest_first(sim: Simulator) -> None:
+    instance_id = launch(sim)
     ec2 = sim.session().client("ec2")
     for _ in range(3):
         ec2.describe_key_pairs()
@@ -142,7 +143,6 @@ def test_event_history_answers_by_attribute_newest_first(sim: Simulator) -> None
     key = sim.env()["AWS_ACCESS_KEY_ID"]
     assert looked_up(sim, **by("AccessKeyId", key))[0]["AccessKeyId"] == key
     assert looked_up(sim, **by("ReadOnly", "false"))
-    instance_id = launch(sim)
     assert looked_up(sim, **by("ResourceName", instance_id))[0]["EventName"] == "RunInstances"
 
 
