@@ -40,8 +40,16 @@ def install() -> None:
         from irkit.sim import mends, unknown
 
         mends.install()
+        _remember_operations()
         unknown.install_in_process()
         _done.append(True)
+
+
+def _remember_operations() -> None:
+    """Moto looks through all members of a service's class for each request; they change only while we mend them."""
+    from moto.core import responses, utils
+
+    replace(responses, "method_names_from_class", functools.cache(utils.method_names_from_class))
 
 
 def _access_key(original: Callable[..., str]) -> Callable[..., str]:

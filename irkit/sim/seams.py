@@ -9,7 +9,7 @@ from typing import Any
 from irkit.sim import world
 
 
-def replace(owner: type, name: str, value: object) -> None:
+def replace(owner: object, name: str, value: object) -> None:
     """Put `value` in the place of `owner.name`; raises AttributeError when moto no longer has it."""
     getattr(owner, name)
     setattr(owner, name, value)

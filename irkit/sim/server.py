@@ -25,11 +25,25 @@ class QuietHandler(MotoRequestHandler):
         """Say nothing."""
 
 
+class Dispatcher(DomainDispatcherApplication):
+    """moto's dispatcher with a memory: moto lists the folders of all its services for each request."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._backends: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """The backend that serves `host`, looked up once."""
+        if host not in self._backends:
+            self._backends[host] = super().get_backend_for_host(host)
+        return self._backends[host]
+
+
 class Application:
     """The WSGI application; services that moto has no backend for are refused, not sent to S3."""
 
     def __init__(self, control: Control) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = Dispatcher()
         self._control = control
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
