@@ -9,6 +9,9 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+# The order of the tests and Hypothesis's examples are drawn anew for each commit, so that a red run can be run again.
+SEED ?= $(shell printf '%d' 0x$$(git rev-parse --short=7 HEAD 2>/dev/null) 2>/dev/null)
+RANDOM_ORDER := --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 OUT ?= demo-out
 CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
@@ -66,15 +69,15 @@ check: $(VENV)/.dev  ## Format, lint, types, notebooks without outputs, docs in 
 
 .PHONY: test
 test: check  ## All checks, then all tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 15
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(RANDOM_ORDER) --durations 15
 
 .PHONY: test-wheel
 test-wheel: $(VENV)/.dev  ## The tests against the built wheel, in a clean environment outside the checkout
-	BUILD_PYTHON=$(CURDIR)/$(BIN)/python WORKERS=$(WORKERS) .ci/test-wheel
+	BUILD_PYTHON=$(CURDIR)/$(BIN)/python WORKERS=$(WORKERS) .ci/test-wheel $(RANDOM_ORDER)
 
 .PHONY: soak
 soak: $(VENV)/.dev  ## The exhaustive runs: kills at random moments, a fault at every call of a capture, every write cut short
-	$(BIN)/python -m pytest -m soak -n $(WORKERS) --dist loadfile -rA --show-capture=stdout
+	$(BIN)/python -m pytest -m soak -n $(WORKERS) --dist loadfile $(RANDOM_ORDER) -rA --show-capture=stdout
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## Side-by-side speed, as ratios
