@@ -1,7 +1,8 @@
 # ruff: noqa: S608 - SQL is put together from our own column names and quoted paths; values are bound
 """Typed tables of what logs say: their schemas, where they lie, and a way to query them.
 
-A tables folder holds `cloudtrail/`, `flow/` and `edge/`, each partitioned by day (`day=2026-11-20/part-….parquet`).
+A tables folder holds `cloudtrail/`, `flow/`, `edge/`, `s3_access/`, `dns/` and `elb/`, each partitioned by day
+(`day=2026-11-20/part-….parquet`).
 `irkit.logs` writes them, `irkit.hunt` reads them; neither knows the other.
 
 All timestamps are UTC and stored without a zone, which DuckDB, Athena and pandas read alike; `Tables.frame` puts the
@@ -10,6 +11,9 @@ zone back. JSON is kept as text: nested values of CloudTrail differ in type from
 References:
     https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resolver-query-logs-format.html
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ColumnType = Literal["VARCHAR", "TIMESTAMP", "BOOLEAN", "INTEGER", "BIGINT", "DOUBLE"]
-TableName = Literal["cloudtrail", "flow", "edge"]
+TableName = Literal["cloudtrail", "flow", "edge", "s3_access", "dns", "elb"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ CLOUDTRAIL = columns(
     console_login_result mfa_used:BOOLEAN first_resource_arn
     request_parameters response_elements additional_event_data resources tls_details service_event_details
     user_identity insight_details addendum event_context edge_device_details
+    api_version vpc_endpoint_account_id session_credential_from_console:BOOLEAN
     src_file rec_no:INTEGER
     """
 )
@@ -91,7 +96,42 @@ EDGE = columns(
     """
 )
 
-SCHEMAS: Mapping[TableName, tuple[Column, ...]] = {"cloudtrail": CLOUDTRAIL, "flow": FLOW, "edge": EDGE}
+# Lines of text logs that no column holds in full are in `raw`, as they stood in the file.
+S3_ACCESS = columns(
+    """
+    event_time:TIMESTAMP bucket_owner bucket source_ip requester request_id operation object_key request_uri
+    http_status:INTEGER error_code bytes_out:BIGINT object_size:BIGINT total_ms:BIGINT turnaround_ms:BIGINT
+    referrer user_agent version_id host_id signature_version cipher_suite authentication_type host_header
+    tls_version access_point_arn acl_required raw src_file rec_no:INTEGER
+    """
+)
+
+DNS = columns(
+    """
+    event_time:TIMESTAMP account_id aws_region vpc_id instance_id source_ip source_port:INTEGER
+    query_name query_type query_class rcode answers first_answer transport resolver_endpoint_id
+    firewall_rule_action firewall_rule_group_id firewall_domain_list_id raw src_file rec_no:INTEGER
+    """
+)
+
+ELB = columns(
+    """
+    event_time:TIMESTAMP kind load_balancer client_ip client_port:INTEGER target_ip target_port:INTEGER
+    request_seconds:DOUBLE target_seconds:DOUBLE response_seconds:DOUBLE elb_status:INTEGER target_status:INTEGER
+    bytes_in:BIGINT bytes_out:BIGINT method url user_agent tls_cipher tls_protocol target_group_arn trace_id
+    domain_name certificate_arn matched_rule request_created:TIMESTAMP actions redirect_url error_reason
+    classification classification_reason raw src_file rec_no:INTEGER
+    """
+)
+
+SCHEMAS: Mapping[TableName, tuple[Column, ...]] = {
+    "cloudtrail": CLOUDTRAIL,
+    "flow": FLOW,
+    "edge": EDGE,
+    "s3_access": S3_ACCESS,
+    "dns": DNS,
+    "elb": ELB,
+}
 
 
 @runtime_checkable
@@ -136,7 +176,7 @@ def connection(*, threads: int | None = None, memory: str = "1GB") -> duckdb.Duc
 
 
 class Tables:
-    """The tables of one folder, as the DuckDB views `cloudtrail`, `flow` and `edge`.
+    """The tables of one folder, as DuckDB views of the same names: `cloudtrail`, `flow`, `edge` and so on.
 
     A table with nothing in it has its columns and no rows. Use as a context manager, or call `close`.
     """

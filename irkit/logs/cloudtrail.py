@@ -39,6 +39,9 @@ _TEXT = [
     "sharedEventID",
     "vpcEndpointId",
     "eventCategory",
+    "apiVersion",
+    "vpcEndpointAccountId",
+    "sessionCredentialFromConsole",
 ]
 _JSON = [
     "userIdentity",
@@ -172,6 +175,9 @@ _COLUMNS = {
     "addendum": "r.addendum",
     "event_context": "r.eventContext",
     "edge_device_details": "r.edgeDeviceDetails",
+    "api_version": "r.apiVersion",
+    "vpc_endpoint_account_id": "r.vpcEndpointAccountId",
+    "session_credential_from_console": "try_cast(r.sessionCredentialFromConsole as boolean)",
     "src_file": "src_file",
     "rec_no": "rec_no",
 }
