@@ -25,6 +25,9 @@ class Disks:
         self._volumes: dict[str, Path] = {}
         self._snapshots: dict[str, Path] = {}
         self._listed: dict[str, list[int]] = {}
+        self._lineage: dict[str, str] = {}
+        self._spoiled: dict[tuple[str, int], int] = {}
+        self._generation: dict[str, int] = {}
         self._lock = threading.RLock()
 
     def back(self, volume_id: str, image: Path) -> None:
@@ -42,6 +45,8 @@ class Disks:
 
     def snapshot(self, snapshot_id: str, volume_id: str) -> None:
         """Keep the volume's image as it is now."""
+        with self._lock:
+            self._lineage[snapshot_id] = volume_id
         image = self._volumes.get(volume_id)
         if image is None:
             return
@@ -69,6 +74,8 @@ class Disks:
     def copy(self, source_id: str, copy_id: str) -> None:
         """Let a copied snapshot read what its source reads (a snapshot never changes)."""
         with self._lock:
+            if source_id in self._lineage:
+                self._lineage[copy_id] = self._lineage[source_id]
             if source_id in self._snapshots:
                 self._snapshots[copy_id] = self._snapshots[source_id]
 
@@ -119,14 +126,40 @@ class Disks:
         union = sorted({*self.blocks(first), *later})
         return [index for index in union if self.read(first, index) != self.read(second, index)]
 
+    def related(self, first: str, second: str) -> bool:
+        """Whether two snapshots are of one volume, or copies of such."""
+        with self._lock:
+            return self._lineage.get(first, first) == self._lineage.get(second, second)
+
+    def spoil(self, snapshot_id: str, index: int, *, times: int = 1) -> None:
+        """Let the next `times` readers of the block get other bytes than its checksum says, as from a bad link."""
+        with self._lock:
+            self._spoiled[snapshot_id, index] = times
+
+    def sent(self, snapshot_id: str, index: int, data: bytes) -> bytes:
+        """What arrives of `data`, the content of the block: itself unless it was spoiled."""
+        with self._lock:
+            left = self._spoiled.get((snapshot_id, index), 0)
+            if left == 0:
+                return data
+            self._spoiled[snapshot_id, index] = left - 1
+        return bytes([data[0] ^ 0xFF]) + data[1:]
+
+    def expire_tokens(self, snapshot_id: str) -> None:
+        """Let no token that was listed so far read the snapshot any more, as after AWS's seven days."""
+        with self._lock:
+            self._generation[snapshot_id] = self._generation.get(snapshot_id, 0) + 1
+
+    def token(self, snapshot_id: str, index: int) -> str:
+        """The token that reading one block needs at present."""
+        generation = self._generation.get(snapshot_id, 0)
+        return base64.b64encode(
+            hashlib.sha256(f"{snapshot_id}/{index}/{generation}".encode()).digest()
+        ).decode()
+
     def _path(self, name: str) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder / f"{name}.img"
-
-
-def token(snapshot_id: str, index: int) -> str:
-    """The token that reading one block needs."""
-    return base64.b64encode(hashlib.sha256(f"{snapshot_id}/{index}".encode()).digest()).decode()
 
 
 def checksum(data: bytes) -> str:

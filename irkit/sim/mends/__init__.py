@@ -6,6 +6,7 @@ import importlib
 
 SERVICES = (
     "ebs",
+    "ebs_direct",
     "cloudtrail",
     "ec2",
     "network",
@@ -14,6 +15,7 @@ SERVICES = (
     "nodes",
     "ssm",
     "iam",
+    "iam_limits",
     "sts",
     "kms",
     "s3",
