@@ -1,13 +1,15 @@
 """Who is refused: unknown and inactive keys, ended sessions, regions that are off, and what a policy denies.
 
 Allows are not evaluated: a caller of the simulated accounts may do whatever no Deny statement forbids. Deny statements
-are, with Action/NotAction, `Resource: *`, and the conditions that containment uses, so that a cut can be seen to work.
+are, with Action/NotAction, `Resource: *`, policy variables with defaults, and the conditions that containment uses, so
+that a cut can be seen to work.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +32,7 @@ _S3_ACTIONS = {
     "DeleteObjects": "s3:DeleteObject",
 }
 _PREFIXES = {"elbv2": "elasticloadbalancing", "elb": "elasticloadbalancing", "cloudwatch": "cloudwatch"}
+_VARIABLE = re.compile(r"\$\{(?P<name>[\w:/.+=@-]+)(?:, '(?P<default>[^']*)')?\}")
 _UNSIGNED = {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
 _ALWAYS_ALLOWED = {("sts", "GetCallerIdentity")}
 
@@ -175,6 +178,9 @@ def context_of(caller: Caller) -> dict[str, str]:
     if caller.issued is not None:
         context["aws:tokenissuetime"] = caller.issued.isoformat()
         context["aws:principaltype"] = "AssumedRole"
+        # The tags of the role belong to the context of its sessions; a session tag of the same key goes before.
+        for tag in list(getattr(caller.role, "tags", None) or []):
+            context[f"aws:principaltag/{str(tag['Key']).lower()}"] = str(tag["Value"])
         if source := getattr(caller.session, "source_identity", None):
             context["aws:sourceidentity"] = source
         for key, value in (getattr(caller.session, "session_tags", None) or {}).items():
@@ -185,10 +191,33 @@ def context_of(caller: Caller) -> dict[str, str]:
 def conditions_hold(conditions: dict[str, Any], context: dict[str, str]) -> bool:
     """Whether all conditions hold; an operator that is not simulated never holds."""
     return all(
-        _holds(operator, key.lower(), _listed(values), context)
+        _holds(operator, key.lower(), _resolved(operator, _listed(values), context), context)
         for operator, block in conditions.items()
         for key, values in block.items()
     )
+
+
+def _resolved(operator: str, values: list[str], context: dict[str, str]) -> list[str]:
+    """`values` with their policy variables filled in; one that has neither a value nor a default matches nothing.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+    """
+    if not operator.lower().split(":")[-1].startswith(("string", "arn")):
+        return values
+    return [filled for value in values if (filled := _filled(value, context)) is not None]
+
+
+def _filled(value: str, context: dict[str, str]) -> str | None:
+    lost = False
+
+    def substitute(found: re.Match[str]) -> str:
+        nonlocal lost
+        name, default = found["name"].lower(), found["default"]
+        lost = lost or (name not in context and default is None)
+        return context.get(name, default or "")
+
+    filled = _VARIABLE.sub(substitute, value)
+    return None if lost else filled
 
 
 def _holds(operator: str, key: str, values: list[str], context: dict[str, str]) -> bool:
