@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 ALLOWED = frozenset(
     {
+        ("autoscaling", "AttachInstances"),
         ("autoscaling", "ExitStandby"),
+        ("autoscaling", "ResumeProcesses"),
         ("autoscaling", "SetInstanceProtection"),
         ("ec2", "AssociateAddress"),
         ("ec2", "AssociateIamInstanceProfile"),
