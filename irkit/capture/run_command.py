@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from irkit.plan import Running
 
 STDOUT_LIMIT = 24_000
+SHELL = "AWS-RunShellScript"
+POWERSHELL = "AWS-RunPowerShellScript"
 # How long a command may be unknown after it was sent: Systems Manager becomes consistent within seconds.
 UNKNOWN_SECONDS = 30.0
 _UNMANAGED = "it is not registered with Systems Manager (no agent, no role for it, no way to its endpoints, or stopped)"
@@ -95,36 +97,84 @@ def run(
     seconds: float,
     bucket: str | None,
     attach: bool,
+    document: str = SHELL,
 ) -> Ran:
     """Send `script`, or attach to the command that carries `mark` when `attach`; wait; bring the output back.
 
     Raises `WrongState` when the command did not run to its end, and cancels it when nobody waits any more.
     """
-    ssm = running.case.client("ssm")
-    prefix = f"ssm/{running.case.id}/{running.step_id}"
-    with translating("run a command on", instance_id, region=running.case.facts.region):
-        command = (_earlier(ssm, instance_id, mark) if attach else None) or _send(
-            ssm, instance_id, script, mark=mark, seconds=seconds, bucket=bucket, prefix=prefix
+    command = sent_before(running, instance_id, mark) if attach else None
+    if command is None:
+        command = send(
+            running, instance_id, script, mark=mark, seconds=seconds, bucket=bucket, document=document
         )
-        running.progress(f"command {command}")
-        ended = _wait(running, ssm, command, instance_id)
+    return outcome(running, instance_id, command, bucket=bucket)
+
+
+def send(
+    running: Running,
+    instance_id: str,
+    script: str,
+    *,
+    mark: str,
+    seconds: float,
+    bucket: str | None,
+    document: str = SHELL,
+) -> str:
+    """The id of a new command that runs `script` and carries `mark`; sent once, also when the answer is lost."""
+    with translating("run a command on", instance_id, region=running.case.facts.region):
+        return _send(
+            running.case.client("ssm"), instance_id, script, mark=mark, seconds=seconds, bucket=bucket,
+            prefix=_prefix(running), document=document,
+        )  # fmt: skip
+
+
+def sent_before(running: Running, instance_id: str, mark: str, *, failed: bool = False) -> str | None:
+    """The newest command with this mark that is under way or has succeeded, or None; `failed`: however it ended."""
+    with translating("list the commands of", instance_id, region=running.case.facts.region):
+        return _earlier(running.case.client("ssm"), instance_id, mark, failed=failed)
+
+
+def outcome(
+    running: Running,
+    instance_id: str,
+    command: str,
+    *,
+    bucket: str | None,
+    meanwhile: Callable[[], None] = lambda: None,
+    reserve: float = 3,
+) -> Ran:
+    """How `command` ended, waited for; `meanwhile` is called now and then while it runs.
+
+    Raises `WrongState` when it did not run to its end, and `IrkitError` when only `reserve` seconds of the step are
+    left; the command is cancelled then.
+    """
+    ssm = running.case.client("ssm")
+    running.progress(f"command {command}")
+    with translating("run a command on", instance_id, region=running.case.facts.region):
+        ended = _wait(running, ssm, command, instance_id, meanwhile, reserve)
     status = str(ended.get("StatusDetails") or ended.get("Status"))
     if ended.get("Status") not in {"Success", "Failed"} or status in _WHY:
         raise WrongState(f"command {command} on {instance_id}: {status}: {_WHY.get(status, 'it did not run')}",
                          hint="see `irkit preflight`, then apply the plan again")  # fmt: skip
-    stdout, source, cut = _output(running.case, ended, bucket, prefix)
+    stdout, source, cut = _output(running.case, ended, bucket, _prefix(running))
     return Ran(
         command_id=command, status=status, exit_code=int(ended.get("ResponseCode", -1)), stdout=stdout, source=source,
         cut=cut, stderr=str(ended.get("StandardErrorContent", "")),
     )  # fmt: skip
 
 
+def _prefix(running: Running) -> str:
+    return f"ssm/{running.case.id}/{running.step_id}"
+
+
 def _send(
-    ssm: Any, instance_id: str, script: str, *, mark: str, seconds: float, bucket: str | None, prefix: str
-) -> str:
+    ssm: Any, instance_id: str, script: str, *, mark: str, seconds: float, bucket: str | None, prefix: str,
+    document: str,
+) -> str:  # fmt: skip
     asked: dict[str, Any] = {
         "InstanceIds": [instance_id],
-        "DocumentName": "AWS-RunShellScript",
+        "DocumentName": document,
         "Comment": mark,
         "TimeoutSeconds": 60,
         "Parameters": {"commands": [script], "executionTimeout": [str(int(seconds))]},
@@ -141,16 +191,17 @@ def _send(
         raise
 
 
-def _earlier(ssm: Any, instance_id: str, mark: str) -> str | None:
-    """The newest command with this mark that is under way or has succeeded."""
+def _earlier(ssm: Any, instance_id: str, mark: str, *, failed: bool = False) -> str | None:
     for page in ssm.get_paginator("list_commands").paginate(InstanceId=instance_id):
         for command in page.get("Commands", ()):
-            if command.get("Comment") == mark and command.get("Status") in _MOVING | {"Success"}:
+            if command.get("Comment") == mark and (failed or command.get("Status") in _MOVING | {"Success"}):
                 return str(command["CommandId"])
     return None
 
 
-def _wait(running: Running, ssm: Any, command: str, instance_id: str) -> Mapping[str, Any]:
+def _wait(
+    running: Running, ssm: Any, command: str, instance_id: str, meanwhile: Callable[[], None], reserve: float
+) -> Mapping[str, Any]:
     pause, begun, shown = 0.2, time.monotonic(), ""
     while True:
         ended: Mapping[str, Any] = {}
@@ -165,10 +216,11 @@ def _wait(running: Running, ssm: Any, command: str, instance_id: str) -> Mapping
         if status != shown:
             running.progress(f"command {command} is {status}")
             shown = status
-        if running.stopped or running.seconds_left < 3:
+        if running.stopped or running.seconds_left < reserve:
             _cancel(ssm, command, instance_id)
             raise IrkitError(f"command {command} on {instance_id} did not end in time and was cancelled",
                              hint="apply the plan again to retry")  # fmt: skip
+        meanwhile()
         time.sleep(pause)
         pause = min(pause * 1.5, 3.0)
 

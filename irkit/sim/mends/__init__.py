@@ -17,6 +17,7 @@ SERVICES = (
     "iam",
     "iam_limits",
     "sts",
+    "federation",
     "kms",
     "s3",
     "autoscaling",
