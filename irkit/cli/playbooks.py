@@ -45,14 +45,25 @@ def list_(as_json: bool) -> None:
 
 @playbooks.command()
 @click.argument("name")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "mermaid", "svg"]),
+    default="table",
+    help="As tables, or as a picture on standard output: mermaid (text for documents) or svg.",
+)
 @json_option
-def show(name: str, as_json: bool) -> None:
+def show(name: str, form: str, as_json: bool) -> None:
     """A playbook: inputs and steps. NAME may be a file."""
+    from irkit.playbooks import diagram
     from irkit.playbooks.schema import load
 
     book = load(name)
     if as_json:
         print_json(book.model_dump(by_alias=True))
+        return
+    if form != "table":
+        click.echo(diagram.mermaid(book) if form == "mermaid" else diagram.svg(book), nl=False)
         return
     click.echo(f"{book.id}: {book.title}\n{book.description}\nATT&CK: {', '.join(book.attack)}\n")
     print_table(
