@@ -97,10 +97,14 @@ class Proof:
             [v.to_dict() | {"observed": for_terminal(v.observed)} for v in self.verdicts], columns=columns
         )
 
-    def __repr__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """How many controls are proved, not proved and contradicted, for people to read."""
         counts = {f: sum(v.finding is f for v in self.verdicts) for f in Finding}
-        told = ", ".join(f"{n} {f.value}" for f, n in counts.items() if n) or "nothing was contained"
-        return f"<Proof {self.instance}: {told}>"
+        return ", ".join(f"{n} {f.value}" for f, n in counts.items() if n) or "nothing was contained"
+
+    def __repr__(self) -> str:
+        return f"<Proof {self.instance}: {self.sentence}>"
 
     def _repr_html_(self) -> str:
         return markup.table(
@@ -148,7 +152,7 @@ def prove(case: Case, instance_id: str) -> Proof:
     proof = Proof(
         case=case.id, instance=instance_id, at=timestamp(case.journal.now()), verdicts=tuple(verdicts)
     )
-    case.note(f"proof of the containment of {instance_id}: {proof!r}", proof=proof.to_dict())
+    case.note(f"proof of the containment of {instance_id}: {proof.sentence}", proof=proof.to_dict())
     return proof
 
 
@@ -185,10 +189,20 @@ def _verdict(case: Case, begun: Begun) -> Verdict:
     if begun.done is not None and not _lacks(begun):
         return verdict(Finding.CONTRADICTED, state, f"it was done at {begun.done.at} and is not so any more")
     if begun.standing is Kind.SKIPPED:
+        if _undone_since(case, begun):
+            return verdict(Finding.NOT_PROVED, state, "it was so until an undo; nothing has done it since")
         return verdict(
             Finding.CONTRADICTED, state, "it was already so when it was planned and is not so any more"
         )
     return verdict(Finding.NOT_PROVED, state, _lacks(begun) or "it was tried and did not end well")
+
+
+def _undone_since(case: Case, begun: Begun) -> bool:
+    """Whether something else about the same target, which may have held this too, was undone in the meantime."""
+    return any(
+        e.kind is Kind.UNDONE and e.body.get("target") == begun.target and e.seq > begun.intended.seq
+        for e in case.journal.entries
+    )
 
 
 def _lacks(begun: Begun) -> str:

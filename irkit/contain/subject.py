@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from irkit.aws.names import instance_id as checked
 from irkit.aws.refusals import translating
+from irkit.contain import own_host
 from irkit.errors import NotFound, Refused, WrongState
 
 if TYPE_CHECKING:
@@ -16,7 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """A network interface of the instance."""
+    """A network interface of the instance. `requester_managed`: an AWS service made it and lets nobody else change it.
+
+    `addresses` and `addresses6` are its private IPv4 and its IPv6 addresses, the primary one first; an Elastic IP may
+    lead to any of the former.
+    """
 
     id: str
     vpc: str
@@ -25,8 +32,9 @@ class Interface:
     attachment: str | None
     delete_on_termination: bool
     index: int
-    description: str = ""
-    owner: str = ""
+    addresses: tuple[str, ...] = ()
+    addresses6: tuple[str, ...] = ()
+    requester_managed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +56,11 @@ class Subject:
     interfaces: tuple[Interface, ...]
     volumes: tuple[Volume, ...]
     profile_arn: str | None
-    addresses: tuple[str, ...]
-    metadata_endpoint: str | None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The private IPv4 addresses of all its interfaces."""
+        return tuple(a for i in self.interfaces for a in i.addresses)
 
     @property
     def vpcs(self) -> tuple[str, ...]:
@@ -77,13 +88,13 @@ def describe(case: Case, instance: str) -> Subject:
             f"{instance} is {state}: there is nothing left to contain",
             hint="capture what is left: snapshots, logs; keys and sessions can still be revoked",
         )
-    # aws:userid of a session from an instance's metadata service ends in the instance id
-    if case.aws.identity().user_id.rpartition(":")[2] == instance:
+    if how := own_host.told_by(case, instance):
         raise Refused(
-            f"{instance} is the machine that irkit runs on; containing it would cut off the responder",
+            f"{instance} is the machine that irkit runs on ({how}); containing it would cut off the responder",
             hint="run irkit from another machine",
         )
-    interfaces = tuple(_interface(i) for i in found.get("NetworkInterfaces", []))
+    managed = _requester_managed(case, instance) if found.get("NetworkInterfaces") else frozenset()
+    interfaces = tuple(_interface(i, managed) for i in found.get("NetworkInterfaces", []))
     return Subject(
         id=instance,
         state=state,
@@ -91,17 +102,30 @@ def describe(case: Case, instance: str) -> Subject:
         interfaces=interfaces,
         volumes=tuple(_volume(m) for m in found.get("BlockDeviceMappings", []) if "Ebs" in m),
         profile_arn=(found.get("IamInstanceProfile") or {}).get("Arn"),
-        addresses=tuple(
-            a["PrivateIpAddress"]
-            for i in found.get("NetworkInterfaces", [])
-            for a in i.get("PrivateIpAddresses", [])
-        ),
-        metadata_endpoint=(found.get("MetadataOptions") or {}).get("HttpEndpoint"),
     )
 
 
-def _interface(raw: Mapping[str, Any]) -> Interface:
+def _requester_managed(case: Case, instance: str) -> frozenset[str]:
+    """The interfaces of the instance that an AWS service manages; DescribeInstances does not tell.
+
+    Empty when that cannot be asked: the interface's own step then meets AWS's refusal and fails alone.
+    """
+    held = [{"Name": "attachment.instance-id", "Values": [instance]}]
+    try:
+        pages = case.client("ec2").get_paginator("describe_network_interfaces").paginate(Filters=held)
+        return frozenset(
+            i["NetworkInterfaceId"]
+            for page in pages
+            for i in page["NetworkInterfaces"]
+            if i.get("RequesterManaged")
+        )
+    except (BotoCoreError, ClientError):
+        return frozenset()
+
+
+def _interface(raw: Mapping[str, Any], managed: frozenset[str]) -> Interface:
     attachment = raw.get("Attachment") or {}
+    private = sorted(raw.get("PrivateIpAddresses", []), key=lambda a: not a.get("Primary"))
     return Interface(
         id=raw["NetworkInterfaceId"],
         vpc=raw["VpcId"],
@@ -110,8 +134,9 @@ def _interface(raw: Mapping[str, Any]) -> Interface:
         attachment=attachment.get("AttachmentId"),
         delete_on_termination=bool(attachment.get("DeleteOnTermination")),
         index=int(attachment.get("DeviceIndex", 0)),
-        description=str(raw.get("Description", "")),
-        owner=str(raw.get("OwnerId", "")),
+        addresses=tuple(a["PrivateIpAddress"] for a in private),
+        addresses6=tuple(a["Ipv6Address"] for a in raw.get("Ipv6Addresses", [])),
+        requester_managed=raw["NetworkInterfaceId"] in managed,
     )
 
 

@@ -153,7 +153,7 @@ def contained(case: Case, world: SimpleNamespace) -> Case:
 
 def everything(case: Case, instance: str, **options: Any) -> Any:
     """The containment with all that is optional."""
-    extra = {"addresses": True, "remove_profile": True, "metadata_off": True}
+    extra = {"addresses": True, "remove_profile": True, "metadata_off": True, "suspend": "always"}
     return contain.plan(case, instance, **(QUICK | extra | options))
 
 

@@ -48,6 +48,9 @@ TAMPERED = {
     "fleet.standby": lambda world, _: world.client("autoscaling").exit_standby(
         InstanceIds=[world.suspect], AutoScalingGroupName="web"
     ),
+    "fleet.processes": lambda world, _: world.client("autoscaling").resume_processes(
+        AutoScalingGroupName="web", ScalingProcesses=["Terminate"]
+    ),
     "fleet.target-group": lambda world, _: world.client("elbv2").register_targets(
         TargetGroupArn=world.targets, Targets=[{"Id": world.suspect, "Port": 80}]
     ),

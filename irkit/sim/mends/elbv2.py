@@ -1,14 +1,20 @@
-"""Load balancers: a deregistered target drains before it is gone."""
+"""Load balancers: a deregistered target drains before it is gone, and lists come in pages."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeTargetGroup
+from moto.elbv2.responses import ELBV2Response
 
 from irkit.sim import world
+from irkit.sim.faults import Refusal
 from irkit.sim.seams import mends
+
+# What AWS gives at most in one answer.
+PAGE = 400
 
 
 def _draining(group: Any) -> dict[str, tuple[float, Any]]:
@@ -58,3 +64,18 @@ def describe_target_health(
     return found + [
         group.health_for({"Id": target_id}, self.ec2_backend) for target_id in list(_draining(group))
     ]
+
+
+@mends(ELBV2Response, "describe_target_groups")
+def list_target_groups(original: Any, self: Any) -> ActionResult:
+    """Target groups page by page; moto gives all at once whatever page size is asked for."""
+    found: Any = original(self).result
+    groups = list(found["TargetGroups"])
+    marker = self._get_param("Marker")
+    arns = [group.arn for group in groups]
+    if marker and marker not in arns:
+        raise Refusal("ValidationError", "The marker is not valid.")
+    start = arns.index(marker) + 1 if marker else 0
+    page = groups[start : start + int(self._get_param("PageSize") or PAGE)]
+    more = len(groups) > start + len(page)
+    return ActionResult({"TargetGroups": page, "NextMarker": page[-1].arn if more else None})
