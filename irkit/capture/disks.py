@@ -11,7 +11,6 @@ References:
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from irkit.canonical import plain
 from irkit.capture.asking import NO_ANSWER
 from irkit.capture.instance import Instance
 from irkit.capture.once import once
+from irkit.capture.quotas import within_quotas
 from irkit.errors import AwsError, IrkitError, WrongState
 from irkit.escape import for_terminal
 from irkit.journal import Kind
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 BEGIN = "capture.disks"
 COMPLETE = "capture.disks.complete"
 KEPT = "evidence is never deleted by irkit; delete the snapshots yourself when the case allows it"
-# At most one snapshot of a volume in 15 seconds.
-RATE_PAUSE = 15.5
+_TAGS_REFUSED = frozenset({"TagLimitExceeded", "InvalidParameterValue"})
 # A rule of thumb for the wait, not a promise of AWS: the first snapshot of a volume copies all of it.
 _SECONDS_A_GIB = 20.0
 _LONGEST_WAIT = 8 * 3600.0
@@ -59,8 +58,23 @@ def steps(case: Case, instance: Instance, *, label: str = "A") -> list[Step]:
 
 def patience(instance: Instance) -> float:
     """Seconds to wait for the instance's snapshots before giving up for now."""
-    largest = max((v.size or 0 for v in instance.volumes), default=0)
-    return min(_LONGEST_WAIT, 900.0 + _SECONDS_A_GIB * largest)
+    return wait_of(max((v.size or 0 for v in instance.volumes), default=0))
+
+
+def wait_of(gib: int | None) -> float:
+    """Seconds to wait for a snapshot, or a copy of one, of so many GiB; None is taken for the largest."""
+    return _LONGEST_WAIT if gib is None else min(_LONGEST_WAIT, 900.0 + _SECONDS_A_GIB * gib)
+
+
+def completed(case: Case, instance_id: str) -> dict[str, dict[str, str]]:
+    """By set, the snapshot of each volume of the instance that the case has waited for to complete."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in case.journal.entries:
+        body = entry.body
+        if entry.kind is Kind.DONE and body.get("verb") == COMPLETE and body.get("target") == instance_id:
+            result = body.get("result") or {}
+            found[str(result.get("set") or "A")] = dict(result.get("snapshots") or {})
+    return found
 
 
 def _begin(running: Running, instance: Instance, label: str) -> Outcome:
@@ -143,23 +157,15 @@ def _create(running: Running, instance: Instance, label: str, requests: list[str
 
     while True:
         try:
-            return once(ec2, "CreateSnapshots", ask, lambda: _tagged(running.case, running.step_id) or None,
-                        stop=lambda: running.stopped)  # fmt: skip
+            return within_quotas(running, lambda: once(
+                ec2, "CreateSnapshots", ask, lambda: _tagged(running.case, running.step_id) or None,
+                stop=lambda: running.stopped,
+            ))  # fmt: skip
         except ClientError as error:
-            code = error_code(error)
-            if (
-                code == "SnapshotCreationPerVolumeRateExceeded"
-                and running.seconds_left > RATE_PAUSE
-                and not running.stopped
-            ):
-                running.progress("AWS takes one snapshot of a volume in 15 s; waiting")
-                time.sleep(RATE_PAUSE)
-            elif code in {"TagLimitExceeded", "InvalidParameterValue"} and "CopyTagsFromSource" in asked:
-                del asked[
-                    "CopyTagsFromSource"
-                ]  # the volumes' tags and ours are more than a snapshot may carry
-            else:
+            if error_code(error) not in _TAGS_REFUSED or "CopyTagsFromSource" not in asked:
                 raise
+            # the volumes' tags and ours are more than a snapshot may carry
+            del asked["CopyTagsFromSource"]
 
 
 def _document(instance: Instance, snapshots: Any, label: str) -> bytes:
@@ -251,7 +257,7 @@ def _complete(running: Running, instance: Instance) -> Outcome:
     )  # fmt: skip
     done = {s["VolumeId"]: s["SnapshotId"] for s in last.values() if s.get("State") == "completed"}
     return Outcome(
-        result={"snapshots": done, "item": item.id},
+        result={"set": str(begun.get("set", "")), "snapshots": done, "item": item.id},
         missing=tuple(f"{s['SnapshotId']} of {s['VolumeId']} ended in error: {_why(s)}" for s in failed),
     )
 

@@ -6,11 +6,13 @@ before anything runs on the host; the wait for them to complete comes last. Each
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from irkit.aws import instance_id as ident
 from irkit.capture import KINDS
+from irkit.capture.destination import Destination
 from irkit.capture.instance import Instance, describe
 from irkit.errors import InvalidParameter
 from irkit.escape import for_terminal
@@ -30,16 +32,37 @@ def kinds(only: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(k for k in KINDS if k in wanted)
 
 
-def plan(case: Case, instance_id: str, *, only: Iterable[str] | None = None, disk_set: str = "A") -> Plan:
+def plan(
+    case: Case,
+    instance_id: str,
+    *,
+    only: Iterable[str] | None = None,
+    disk_set: str = "A",
+    keep: Mapping[str, str] | None = None,
+) -> Plan:
     """What would be captured from the instance, as a plan; nothing happens until `apply()`.
 
-    A second snapshot set, after the first has ended, is planned with another `disk_set`.
+    A second snapshot set, after the first has ended, is planned with another `disk_set`. `keep` says where snapshots
+    go, over what the case's sources say (`irkit.capture.destination`); where neither says anything, all kinds leave
+    `keep` out.
 
     Raises as `describe` does for an instance that cannot be captured, and `InvalidParameter` for an unknown kind.
     """
     wanted = kinds(only)
+    to = Destination.of(case, given=keep)
+    if "keep" in wanted and not to:
+        if only is not None:
+            raise InvalidParameter(
+                "nothing says where snapshots are kept, or how they are locked",
+                hint="give --keep forensics_role=ARN, forensics_account=ID or snapshot_lock=governance:90",
+            )
+        wanted = tuple(k for k in wanted if k != "keep")
+    if wanted == ("keep",):
+        return Plan(case, _kept(case, instance_id, None, to), title=f"capture keep of {instance_id}")
     instance = describe(case, instance_id)
-    steps = [step for kind in wanted for step in _steps(kind, case, instance, disk_set)]
+    steps = [step for kind in wanted if kind != "keep" for step in _steps(kind, case, instance, disk_set)]
+    if "keep" in wanted:
+        steps += _kept(case, instance_id, instance, to, label=disk_set if "disks" in wanted else None)
     return Plan(case, steps, title=f"capture {', '.join(wanted)} of {instance.id} ({instance.name})")
 
 
@@ -47,3 +70,21 @@ def _steps(kind: str, case: Case, instance: Instance, disk_set: str) -> list[Ste
     more = {"label": disk_set} if kind == "disks" else {}
     found: list[Step] = import_module(f"irkit.capture.{kind}").steps(case, instance, **more)
     return found
+
+
+def _kept(
+    case: Case, instance_id: str, instance: Instance | None, to: Destination, *, label: str | None = None
+) -> list[Step]:
+    """The steps that keep snapshots; those of an instance that is gone by now are kept all the same."""
+    from irkit.capture import keep
+
+    volumes = [keep.Volume(id=v.id, size=v.size) for v in instance.volumes] if instance else []
+    owner = instance.account if instance and instance.account else case.facts.account
+    return keep.steps(
+        case,
+        ident(instance_id),
+        owner=owner or case.aws.identity().account,
+        volumes=volumes,
+        label=label,
+        to=to,
+    )

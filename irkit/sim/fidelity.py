@@ -210,7 +210,10 @@ _REMARKS = {
     ): "online needs a live host, its agent, a group that lets 443 out, and a role not denied",
     ("ec2", "CreateSnapshots"): "a sparse copy of the image at the moment of the call",
     ("ec2", "CreateSnapshot"): "a sparse copy of the image at the moment of the call",
-    ("ec2", "CopySnapshot"): "encryption is stated, not done",
+    (
+        "ec2",
+        "CopySnapshot",
+    ): "encryption is stated, not done; a key that is not enabled, or does not admit the account, ends in error",
     ("ec2", "CreateVolume"): "from a snapshot it has the snapshot's data",
     ("ec2", "DescribeRegions"): "ap-east-1 is off",
     ("ec2", "CreateFlowLogs"): "no records are made; the scenario plants them",
@@ -225,8 +228,8 @@ _REMARKS = {
     ): "trust policy, external id, chaining limit and source identity; session policies deny only",
     ("s3", "PutObject"): "CRC32C and CRC64NVME are not checked",
     ("s3", "PutBucketPolicy"): "Deny is enforced with conditions; Allow opens public reads only",
-    ("kms", "PutKeyPolicy"): "kept, not enforced",
-    ("kms", "CreateGrant"): "kept, not enforced",
+    ("kms", "PutKeyPolicy"): "kept; looked at when a snapshot is copied, else not enforced",
+    ("kms", "CreateGrant"): "kept; looked at when a snapshot is copied, else not enforced",
     ("cloudtrail", "LookupEvents"): "also what the scenario planted; no delay",
     (
         "cloudtrail",

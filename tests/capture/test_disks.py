@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from irkit import capture
-from irkit.capture import disks
+from irkit.capture import disks, quotas
 from irkit.case import Case
 from irkit.evidence import verify
 from irkit.journal import Kind
@@ -111,14 +111,17 @@ def test_a_lost_answer_or_a_throttle_never_doubles_the_set(
     assert len(taken(world, case)) == 2
 
 
-def test_the_rate_limit_of_a_volume_is_waited_out(
+def test_the_limits_of_a_volume_are_waited_out(
     world: SimpleNamespace, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disks, "RATE_PAUSE", 0.01)
+    for code, (_, why) in quotas.PAUSES.items():
+        monkeypatch.setitem(quotas.PAUSES, code, (0.01, why))
     world.sim.faults.inject("ec2", "CreateSnapshots", "SnapshotCreationPerVolumeRateExceeded", times=2)
+    world.sim.faults.inject("ec2", "CreateSnapshots", "ConcurrentSnapshotLimitExceeded")
     said: list[str] = []
     assert plan(world, case).apply(progress=said.append).exit_code == 0
     assert any("15 s" in line for line in said)
+    assert any("pending" in line for line in said)
     assert len(taken(world, case)) == 2
 
 

@@ -84,6 +84,43 @@ def key_arn(key_id: str, account: str, region: str) -> str | None:
         return None
 
 
+def default_key(backend: Any) -> str:
+    """The ARN of the key that AWS manages for EBS in the account and region of `backend`; made when first needed."""
+    if not backend.default_kms_key_id:
+        backend._create_default_encryption_key()
+    return str(backend.default_kms_key_id)
+
+
+@mends(EBSBackend, "_create_default_encryption_key")
+def create_default_encryption_key(original: Any, self: Any) -> str:
+    """The key that AWS manages for EBS, and says so of it."""
+    arn = str(original(self))
+    _key(arn, self.account_id, self.region_name).key_manager = "AWS"
+    return arn
+
+
+def _key(ident: str, account: str, region: str) -> Any:
+    from moto.kms.models import kms_backends
+
+    arn = key_arn(ident, account, region)
+    return (
+        None if arn is None else kms_backends[arn.split(":")[4]][arn.split(":")[3]].keys[arn.split("/")[-1]]
+    )
+
+
+def usable(ident: str | None, backend: Any) -> bool:
+    """Whether EBS may use the key for the account of `backend`: it is enabled, and its policy or a grant admits it."""
+    if ident is None:
+        return True
+    key = _key(ident, backend.account_id, backend.region_name)
+    if key is None or key.key_state != "Enabled":
+        return False
+    if key.account_id == backend.account_id:
+        return True
+    admitted = [str(key.policy), *(str(grant.grantee_principal) for grant in key.grants.values())]
+    return any(backend.account_id in text for text in admitted)
+
+
 @contextmanager
 def _lent(backend: Any, snapshot: Any) -> Iterator[None]:
     """Let moto's own code find a snapshot of another account for a moment."""
@@ -102,7 +139,8 @@ def _lent(backend: Any, snapshot: Any) -> Iterator[None]:
 def create_snapshot(original: Any, self: Any, volume_id: str, *args: Any, **kwargs: Any) -> Any:
     """A snapshot of the volume as it is now, under the volume's key."""
     snapshot = original(self, volume_id, *args, **kwargs)
-    snapshot.kms_key_id = getattr(self.volumes.get(volume_id), "kms_key_id", None)
+    named = getattr(self.volumes.get(volume_id), "kms_key_id", None)
+    snapshot.kms_key_id = key_arn(named, self.account_id, self.region_name) or named if named else None
     snapshot.volume = copy.copy(snapshot.volume)  # a snapshot keeps the size that its volume had
     world.current().disks.snapshot(snapshot.id, volume_id)
     return snapshot
@@ -128,9 +166,11 @@ def copy_snapshot(
         made = original(self, source_snapshot_id, source_region, description, arn or kms_key_id)
     made.volume = copy.copy(source.volume)
     made.volume.id = "vol-ffffffff"  # what AWS reports for a copy
-    if source.encrypted and not kms_key_id:
-        made.kms_key_id = source.kms_key_id
-    if kms_key_id and arn is None:
+    made.start_time = datetime.now(UTC)
+    made.encrypted = bool(source.encrypted or kms_key_id)
+    if made.encrypted and not kms_key_id:
+        made.kms_key_id = default_key(self)
+    if not usable(made.kms_key_id, self) or not usable(source.kms_key_id, self):
         made.status = "error"
         made.state_message = "Given key ID is not accessible"
         return made

@@ -10,7 +10,7 @@ from moto.ec2.responses import EC2Response
 
 from irkit.sim import world
 from irkit.sim.faults import Refusal
-from irkit.sim.mends.ebs import shared_with
+from irkit.sim.mends.ebs import default_key, shared_with
 from irkit.sim.seams import mends
 
 
@@ -149,6 +149,17 @@ def paged(found: list[Any], size: Any, token: Any) -> tuple[list[Any], str | Non
     start = int(token or 0)
     stop = start + int(size)
     return found[start:stop], str(stop) if stop < len(found) else None
+
+
+@mends(EC2Response, "copy_snapshot")
+def copy_snapshot(original: Any, self: Any) -> ActionResult:
+    """A copy; one that was asked to be encrypted is, under the default key where none is named."""
+    answer: ActionResult = original(self)
+    said: Any = answer.result
+    made = self.ec2_backend.get_snapshot(said["SnapshotId"])
+    if _true(self._get_param("Encrypted")) and not made.encrypted:
+        made.encrypted, made.kms_key_id = True, default_key(self.ec2_backend)
+    return answer
 
 
 @mends(EC2Response, "modify_snapshot_attribute")
