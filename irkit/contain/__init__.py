@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from irkit.contain.containment import KINDS as KINDS
     from irkit.contain.containment import plan as plan
+    from irkit.contain.credentials import chained as chained
     from irkit.contain.credentials import keys as keys
     from irkit.contain.credentials import sessions as sessions
     from irkit.contain.notice import notify as notify
@@ -29,12 +30,26 @@ if TYPE_CHECKING:
     from irkit.contain.proof import Proof as Proof
     from irkit.contain.proof import prove as prove
     from irkit.contain.undo import undo_plan as undo_plan
+    from irkit.contain.users import user as user
 
-__all__ = ["KINDS", "Proof", "keys", "notify", "plan", "prove", "sessions", "summary", "undo_plan"]
+__all__ = [
+    "KINDS",
+    "Proof",
+    "chained",
+    "keys",
+    "notify",
+    "plan",
+    "prove",
+    "sessions",
+    "summary",
+    "undo_plan",
+    "user",
+]
 
 _ROOMS = {
     "KINDS": "containment",
     "plan": "containment",
+    "chained": "credentials",
     "keys": "credentials",
     "sessions": "credentials",
     "notify": "notice",
@@ -42,6 +57,7 @@ _ROOMS = {
     "Proof": "proof",
     "prove": "proof",
     "undo_plan": "undo",
+    "user": "users",
 }
 
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from irkit.contain import credentials, fleet, guard, identity, network
+from irkit.contain import credentials, fleet, guard, identity, network, users
 from irkit.contain.control import Control
 from irkit.contain.subject import describe
 from irkit.errors import InvalidParameter
@@ -25,7 +25,7 @@ KINDS = tuple(_STEPS)
 """The kinds of containment, in the order in which they run; network and identity run side by side."""
 
 CONTROLS: Mapping[str, Control] = {
-    c.verb: c for room in (guard, fleet, network, identity, credentials) for c in room.CONTROLS
+    c.verb: c for room in (guard, fleet, network, identity, credentials, users) for c in room.CONTROLS
 }
 """Every control, by its verb."""
 

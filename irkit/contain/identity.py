@@ -14,15 +14,15 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from irkit.aws.names import arn_parts
 from irkit.aws.refusals import translating
-from irkit.contain import history
+from irkit.contain import credentials, history, policies, profile, revocation, roles
 from irkit.contain.control import Args, Changed, Control, State, call, nothing, request_id, unreadable
-from irkit.contain.policies import deny, on_role
-from irkit.errors import IrkitError, WrongState
+from irkit.contain.revocation import on_role
+from irkit.contain.roles import Role
+from irkit.errors import InvalidParameter, IrkitError
 from irkit.plan import Running, Step, Undo
 
 if TYPE_CHECKING:
@@ -30,68 +30,10 @@ if TYPE_CHECKING:
     from irkit.contain.subject import Subject
 
 STAGE = 20
-# What the agent needs to take a command and answer it (AmazonSSMManagedInstanceCore, less what reads parameters).
-# https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-setting-up-messageAPIs.html
-SSM_CHANNEL = (
-    "ec2messages:AcknowledgeMessage",
-    "ec2messages:DeleteMessage",
-    "ec2messages:FailMessage",
-    "ec2messages:GetEndpoint",
-    "ec2messages:GetMessages",
-    "ec2messages:SendReply",
-    "ssm:DescribeAssociation",
-    "ssm:DescribeDocument",
-    "ssm:GetDocument",
-    "ssm:GetManifest",
-    "ssm:ListAssociations",
-    "ssm:ListInstanceAssociations",
-    "ssm:UpdateAssociationStatus",
-    "ssm:UpdateInstanceAssociationStatus",
-    "ssm:UpdateInstanceInformation",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-)
+_OTHERS_SHOWN = 5
 
 
-# --- the instance profile and the metadata service -----------------------------------------------------------
-
-
-def _association(case: Case, instance: str) -> Mapping[str, Any] | None:
-    said = case.client("ec2").describe_iam_instance_profile_associations(
-        Filters=[{"Name": "instance-id", "Values": [instance]}]
-    )
-    held = [a for a in said["IamInstanceProfileAssociations"] if a["State"] in {"associated", "associating"}]
-    return held[0] if held else None
-
-
-def _read_profile(case: Case, target: str, _: Args) -> State:
-    held = _association(case, target)
-    return {"Profile": held["IamInstanceProfile"]["Arn"] if held else None}
-
-
-def _remove_profile(running: Running, _: State) -> Changed:
-    held = _association(running.case, running.step.target)
-    if held is None:
-        raise WrongState(
-            f"{running.step.target} has no instance profile any more", hint="plan the containment again"
-        )
-    said = running.case.client("ec2").disassociate_iam_instance_profile(AssociationId=held["AssociationId"])
-    return Changed(request_ids=request_id(said))
-
-
-def _return_profile(target: str, _: Args, before: State, __: State) -> Undo:
-    return Undo(
-        calls=(
-            call(
-                "ec2",
-                "AssociateIamInstanceProfile",
-                InstanceId=target,
-                IamInstanceProfile={"Arn": before["Profile"]},
-            ),
-        )
-    )
+# --- the metadata service ------------------------------------------------------------------------------------
 
 
 def _read_metadata(case: Case, target: str, _: Args) -> State:
@@ -123,14 +65,6 @@ SESSION_ROOM = on_role(
     "identity.session-ssm",
     "every call with this instance's credentials is denied, but for the SSM agent's channel",
 )
-PROFILE = Control(
-    verb="identity.profile",
-    intended="the instance has no role",
-    read=_read_profile,
-    reached=lambda _c, _t, _a, state: state["Profile"] is None,
-    change=_remove_profile,
-    undo=_return_profile,
-)
 METADATA = Control(
     verb="identity.metadata",
     intended="the metadata service hands out nothing",
@@ -139,7 +73,7 @@ METADATA = Control(
     change=_close_metadata,
     undo=_open_metadata,
 )
-CONTROLS = (SESSION, SESSION_ROOM, PROFILE, METADATA)
+CONTROLS = (SESSION, SESSION_ROOM, METADATA, *profile.CONTROLS)
 
 
 # --- the plan ------------------------------------------------------------------------------------------------
@@ -150,18 +84,31 @@ def steps(
     subject: Subject,
     *,
     ssm_room: bool = False,
+    role_wide: bool = False,
+    replace_profile: bool = False,
     remove_profile: bool = False,
     metadata_off: bool = False,
 ) -> list[Step]:
     """The cut of the credentials of `subject`.
 
     `ssm_room` leaves the SSM agent its channel while the host is captured; the same plan without it closes that too.
-    `remove_profile` takes the role off the instance and `metadata_off` switches its metadata service off; both are
-    seen from inside, and neither is needed for the cut.
+    `role_wide` also denies every session of the role that was issued before now, whichever machine holds it.
+    `replace_profile` gives the instance a profile that denies everything, `remove_profile` takes the role off it and
+    `metadata_off` switches its metadata service off; all three are seen from inside and none is needed for the cut.
     """
+    if replace_profile and remove_profile:
+        raise InvalidParameter(
+            "the instance profile cannot be both replaced and removed", hint="replacing leaves no gap"
+        )
     made: list[Step] = []
-    roles = _roles(case, subject, made)
-    made += [_session(case, subject, role, ssm_room=ssm_room) for role in roles]
+    held = _roles(case, subject, made)
+    for role in held:
+        if why := role.unrevocable:
+            made.append(roles.beyond_reach(role.arn, subject.id, why=why, stage=STAGE))
+            continue
+        made.append(_session(case, subject, role, ssm_room=ssm_room))
+        if role_wide:
+            made.append(_role_wide(case, subject, role, ssm_room=ssm_room))
     if not made:
         made.append(
             nothing(
@@ -172,9 +119,11 @@ def steps(
             )
         )
     own = {"instance": subject.id}
-    if remove_profile and (subject.profile_arn or any(history.targets(case, PROFILE.verb, subject.id))):
+    if remove_profile and (
+        subject.profile_arn or any(history.targets(case, profile.REMOVED.verb, subject.id))
+    ):
         made.append(
-            PROFILE.step(
+            profile.REMOVED.step(
                 case,
                 subject.id,
                 own,
@@ -183,6 +132,8 @@ def steps(
                 reversible="associates the same profile; the SSM agent may take up to 30 minutes to come back",
             )
         )
+    if replace_profile:
+        made += _replacement(case, subject)
     if metadata_off:
         made.append(
             METADATA.step(
@@ -197,19 +148,15 @@ def steps(
     return made
 
 
-def _roles(case: Case, subject: Subject, made: list[Step]) -> list[tuple[str, str]]:
-    """Name and id of the roles whose sessions the instance holds: of its profile now, and those cut earlier."""
-    found = {
-        str(t): str(a["role_id"])
-        for verb in (SESSION.verb, SESSION_ROOM.verb)
-        for t, a in history.targets(case, verb, subject.id)
-    }
-    for profile in _profiles(case, subject):
-        name = arn_parts(profile).name
+def _roles(case: Case, subject: Subject, made: list[Step]) -> list[Role]:
+    """The roles whose sessions the instance holds: of its profile now, and those cut earlier."""
+    found: dict[str, Role] = {}
+    for verb in (SESSION.verb, SESSION_ROOM.verb):
+        for target, args in history.targets(case, verb, subject.id):
+            found[target] = Role(name=target, id=str(args["role_id"]), arn=str(args["role_arn"]))
+    for arn in _profiles(case, subject):
         try:
-            with translating("read instance profile", name):
-                said = case.client("iam").get_instance_profile(InstanceProfileName=name)
-            found |= {r["RoleName"]: r["RoleId"] for r in said["InstanceProfile"]["Roles"]}
+            found |= {r.name: r for r in roles.of_profile(case, arn)}
         except IrkitError as why:
             made.append(
                 unreadable(
@@ -217,38 +164,118 @@ def _roles(case: Case, subject: Subject, made: list[Step]) -> list[tuple[str, st
                     subject.id,
                     stage=STAGE,
                     why=why,
-                    title=f"find the role of instance profile {name}",
+                    title=f"find the role of instance profile {arn_parts(arn).name}",
                 )
             )
-    return list(found.items())
+    return list(found.values())
 
 
 def _profiles(case: Case, subject: Subject) -> list[str]:
-    """The instance profile now, and the one that an earlier step took off: its credentials may still be about."""
+    """The instance profile now, and the one that an earlier step took away: its credentials may still be about."""
     taken = [
         b.before.get("Profile")
         for b in history.begun(case)
-        if b.verb == PROFILE.verb and b.target == subject.id
+        if b.verb in {profile.REMOVED.verb, profile.REPLACED.verb} and b.target == subject.id and b.before
     ]
-    return [p for p in dict.fromkeys([subject.profile_arn, *taken]) if p]
+    own = {case.facts.sources.get(profile.SOURCE)}
+    held = [p for p in dict.fromkeys([subject.profile_arn, *taken]) if p and p not in own]
+    return [p for p in held if arn_parts(p).name != profile.deny_all_name(case)]
 
 
-def _session(case: Case, subject: Subject, role: tuple[str, str], *, ssm_room: bool) -> Step:
-    name, role_id = role
-    condition = {"StringEquals": {"aws:userid": f"{role_id}:{subject.id}"}}
-    document = deny(sid="IrkitInstanceSession", condition=condition, room=SSM_CHANNEL if ssm_room else ())
+def _session(case: Case, subject: Subject, role: Role, *, ssm_room: bool) -> Step:
+    userid = f"{role.id}:{subject.id}"
+    document = policies.deny(
+        sid="IrkitInstanceSession",
+        condition={"StringEquals": {"aws:userid": userid}},
+        room=policies.SSM_CHANNEL if ssm_room else (),
+    )
     args = {
         "instance": subject.id,
-        "role_id": role_id,
+        "role_id": role.id,
+        "role_arn": role.arn,
         "policy": f"irkit-deny-{case.id}-{subject.id}",
         "document": document,
     }
+    stack = case.facts.sources.get(revocation.SOURCE)
+    args |= {"stack": stack, "userid": userid} if stack else {}
     but = ", but for the SSM agent's channel" if ssm_room else ", the SSM agent's included"
     return (SESSION_ROOM if ssm_room else SESSION).step(
         case,
-        name,
+        role.name,
         args,
         stage=STAGE,
         reversible="takes the policy off the role, or puts back what it said",
-        title=f"deny every call with the credentials of {subject.id} (role {name}){but}; others on the role go on",
+        title=f"deny every call with the credentials of {subject.id} (role {role.name}){but}; "
+        "others on the role go on",
     )
+
+
+def _role_wide(case: Case, subject: Subject, role: Role, *, ssm_room: bool) -> Step:
+    others, more = _others(case, subject), ""
+    if others:
+        shown = ", ".join(others[:_OTHERS_SHOWN]) + (" and more" if len(others) > _OTHERS_SHOWN else "")
+        more = f"; {len(others)} other instances on it ({shown}) fail until their credentials are renewed"
+    return credentials.older_sessions(case, role, before=None, room=ssm_room, also=more)
+
+
+def _others(case: Case, subject: Subject) -> list[str]:
+    """Other instances with the same profile; empty also where that cannot be looked up."""
+    if not subject.profile_arn:
+        return []
+    try:
+        with translating("look for other instances with the profile of", subject.id):
+            pages = (
+                case.client("ec2")
+                .get_paginator("describe_instances")
+                .paginate(
+                    Filters=[
+                        {"Name": "iam-instance-profile.arn", "Values": [subject.profile_arn]},
+                        {
+                            "Name": "instance-state-name",
+                            "Values": ["pending", "running", "stopping", "stopped"],
+                        },
+                    ]
+                )
+            )
+            found = [i["InstanceId"] for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    except IrkitError:
+        return []
+    return sorted(set(found) - {subject.id})
+
+
+def _replacement(case: Case, subject: Subject) -> list[Step]:
+    """The steps that give the instance a profile that denies everything; none where it never had one."""
+    known = [subject.profile_arn]
+    known += [str(args["profile"]) for _, args in history.targets(case, profile.REPLACED.verb, subject.id)]
+    of_account = next((arn for arn in known if arn), None)
+    if of_account is None:
+        return []
+    arn = profile.deny_all(case, of_account)
+    made: list[Step] = []
+    needs: tuple[str, ...] = ()
+    if profile.SOURCE not in case.facts.sources:
+        name = profile.deny_all_name(case)
+        made.append(
+            profile.DENY_ALL.step(
+                case,
+                name,
+                {"partition": arn_parts(arn).partition},
+                stage=STAGE,
+                reversible="deletes the profile and its role",
+                title=f"make {name}, a role and an instance profile that deny everything",
+            )
+        )
+        needs = (profile.DENY_ALL.verb,)
+    made.append(
+        profile.REPLACED.step(
+            case,
+            subject.id,
+            {"instance": subject.id, "profile": arn},
+            stage=STAGE + 3,
+            needs=needs,
+            deadline=180.0,
+            reversible="puts the old profile in its place; the SSM agent may take up to 30 minutes to come back",
+            title=f"replace the instance profile of {subject.id} by {arn_parts(arn).name}, which denies everything",
+        )
+    )
+    return made

@@ -13,14 +13,13 @@ from botocore import xform_name
 
 from irkit.aws.refusals import error_code
 from irkit.aws.waiting import TimedOut, wait_until
-from irkit.contain import history
+from irkit.contain import history, profile, retirement, revocation
 from irkit.contain.containment import CONTROLS, KINDS
 from irkit.contain.control import State, request_id
-from irkit.contain.fleet import STANDBY
 from irkit.contain.history import Begun
-from irkit.errors import InvalidParameter, Refused, WrongState
+from irkit.errors import InvalidParameter, Refused
 from irkit.escape import for_terminal
-from irkit.journal import Entry, Kind
+from irkit.journal import Kind
 from irkit.plan import Call, Outcome, Plan, Running, Step, Undo
 
 if TYPE_CHECKING:
@@ -34,18 +33,45 @@ ALLOWED = frozenset(
         ("autoscaling", "SetInstanceProtection"),
         ("ec2", "AssociateAddress"),
         ("ec2", "AssociateIamInstanceProfile"),
+        ("ec2", "DisassociateIamInstanceProfile"),
+        ("ec2", "ReplaceIamInstanceProfileAssociation"),
         ("ec2", "DeleteSecurityGroup"),
         ("ec2", "ModifyInstanceAttribute"),
         ("ec2", "ModifyInstanceMetadataOptions"),
         ("ec2", "ModifyNetworkInterfaceAttribute"),
+        ("ec2", "ModifySnapshotAttribute"),
         ("elb", "RegisterInstancesWithLoadBalancer"),
         ("elbv2", "RegisterTargets"),
+        ("iam", "DeleteInstanceProfile"),
+        ("iam", "DeletePolicy"),
+        ("iam", "DeleteRole"),
         ("iam", "DeleteRolePolicy"),
+        ("iam", "DeleteUserPolicy"),
+        ("iam", "DetachRolePolicy"),
+        ("iam", "DetachUserPolicy"),
         ("iam", "PutRolePolicy"),
+        ("iam", "RemoveRoleFromInstanceProfile"),
+        ("iam", "UntagRole"),
         ("iam", "UpdateAccessKey"),
+        ("kms", "RevokeGrant"),
     }
 )
 """The only calls that an undo makes, whatever a journal says."""
+# What an undo deletes, detaches or empties in IAM has a name that irkit gave; of the rest it takes nothing away.
+_NAMED = {
+    "DeleteInstanceProfile": "InstanceProfileName",
+    "DeletePolicy": "PolicyArn",
+    "DeleteRole": "RoleName",
+    "DeleteRolePolicy": "PolicyName",
+    "DeleteUserPolicy": "PolicyName",
+    "DetachRolePolicy": "PolicyArn",
+    "DetachUserPolicy": "PolicyArn",
+    "PutRolePolicy": "PolicyName",
+    "RemoveRoleFromInstanceProfile": "InstanceProfileName",
+    "UntagRole": "TagKeys",
+}
+# What is put back depends on ids that AWS gives anew at every change, so the journal's own calls may be stale.
+_FROM_NOW = frozenset({profile.REPLACED.verb})
 _IN_USE_SECONDS = 30.0
 _PREFIX = "undo."
 
@@ -70,7 +96,7 @@ def undo_plan(
         if wanted is None or any(_matches(begun, token) for token in wanted):
             steps.append(_step(case, begun, stage=len(steps), force=force))
     if retire_replacement:
-        steps += _retirements(case, len(steps), wanted)
+        steps += retirement.steps(case, stage=len(steps), wanted=wanted)
     return Plan(case, steps, title="put back what was there")
 
 
@@ -172,11 +198,9 @@ def _put_back(running: Running, begun: Begun, *, force: bool) -> Outcome:
                 f"{begun.target} was changed after {begun.verb}: {for_terminal(told)}",
                 hint="look who did it in CloudTrail; undo with force to overwrite it",
             )
-    if begun.verb.startswith("network.") and (users := _users(case, now)):
-        return Outcome(
-            skipped=f"the group is still in use by {', '.join(users)}; undo those first", after=now
-        )
-    ids = [i for call in _calls(begun, now) for i in _make(running, call)]
+    if users := _users(case, begun, now):
+        return Outcome(skipped=f"it is still in use by {', '.join(users)}; undo those first", after=now)
+    ids = [i for call in _calls(begun, now) if not revocation.kept(case, call) for i in _make(running, call)]
     _mark(case, begun)
     after, missing = _settled(running, begun)
     return Outcome(
@@ -198,7 +222,7 @@ def _drift(begun: Begun, now: State) -> dict[str, tuple[Any, Any]]:
 
 
 def _calls(begun: Begun, now: State | None) -> list[Call]:
-    if begun.done is None:
+    if begun.done is None or begun.verb in _FROM_NOW:
         found = CONTROLS[begun.verb].undo(begun.target, begun.args, begun.before, now or {})
         return list(found.calls)
     return [
@@ -207,8 +231,25 @@ def _calls(begun: Begun, now: State | None) -> list[Call]:
     ]
 
 
+def _ours(case: Case, call: Call) -> bool:
+    if (
+        call.operation == "ModifySnapshotAttribute"
+    ):  # sharing is taken back; nothing is ever shared by an undo
+        return call.params.get("OperationType") == "remove"
+    if call.service != "iam" or call.operation not in _NAMED:
+        return True
+    named = call.params.get(_NAMED[call.operation])
+    names = [str(n) for n in (named if isinstance(named, list | tuple) else [named])]
+    kept = {case.facts.sources.get(revocation.SOURCE)}
+    return all(n in kept or n.endswith(":policy/AWSDenyAll") or _our_name(n) for n in names)
+
+
+def _our_name(name: str) -> bool:
+    return name.rpartition("/")[2].startswith("irkit-")
+
+
 def _make(running: Running, call: Call) -> tuple[str, ...]:
-    if (call.service, call.operation) not in ALLOWED:
+    if (call.service, call.operation) not in ALLOWED or not _ours(running.case, call):
         raise Refused(
             f"{call.service}:{call.operation} is not a call that an undo makes",
             hint="the journal names it; look at the step and take it back by hand",
@@ -243,9 +284,11 @@ def _make(running: Running, call: Call) -> tuple[str, ...]:
         raise refused[0] from None
 
 
-def _users(case: Case, now: State | None) -> list[str]:
-    """Interfaces in the group that the step made, when it made one."""
-    group = (now or {}).get("GroupId")
+def _users(case: Case, begun: Begun, now: State | None) -> list[str]:
+    """What is in the group, or has the profile, that the step made, when it made one."""
+    if begun.verb == profile.DENY_ALL.verb:
+        return profile.users(case, now or {})
+    group = (now or {}).get("GroupId") if begun.verb.startswith("network.") else None
     if not group:
         return []
     pages = (
@@ -280,59 +323,3 @@ def _settled(running: Running, begun: Begun) -> tuple[State | None, tuple[str, .
         return seen[0], (
             f"AWS accepted it, but shows {for_terminal(seen[0])} where {for_terminal(begun.before)} was",
         )
-
-
-# --- the replacement that a scaling group launched -----------------------------------------------------------
-
-
-def _retirements(case: Case, stage: int, wanted: tuple[str, ...] | None) -> list[Step]:
-    done = [e for e in case.journal.entries if e.kind is Kind.DONE and e.body.get("verb") == STANDBY.verb]
-    latest = {str(e.body["target"]): e for e in done if (e.body.get("before") or {}).get("Group")}
-    mine = set(wanted or ())
-    return [
-        _retirement(group, entry, stage=stage)
-        for group, entry in latest.items()
-        if wanted is None or mine & {"fleet", STANDBY.verb, group, str(entry.step)}
-    ]
-
-
-def _retirement(group: str, entry: Entry, *, stage: int) -> Step:
-    return Step(
-        verb=f"{_PREFIX}fleet.replacement",
-        target=group,
-        args={"of": entry.step, "entry": entry.seq},
-        stage=stage,
-        title=f"terminate what {group} launched as a replacement, as far as it has more instances than before",
-        reversible="cannot be undone; the group can launch others",
-        act=lambda running: _retire(running, entry.body["before"]["Group"]),
-    )
-
-
-def _retire(running: Running, was: Mapping[str, Any]) -> Outcome:
-    client, name = running.case.client("autoscaling"), running.step.target
-    found = client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
-    if not found:
-        raise WrongState(f"scaling group {name} is gone", hint="nothing is left to retire")
-    if running.results.get(f"{_PREFIX}{STANDBY.verb}") is None and any(
-        i["LifecycleState"] == "Standby" for i in found[0]["Instances"]
-    ):
-        raise WrongState(f"an instance of {name} is still in standby", hint="undo fleet.standby first")
-    surplus = int(found[0]["DesiredCapacity"]) - int(was["DesiredCapacity"])
-    newcomers = sorted(
-        i["InstanceId"] for i in found[0]["Instances"] if i["InstanceId"] not in was["Instances"]
-    )
-    if surplus <= 0 or not newcomers:
-        return Outcome(skipped=f"{name} wants no more instances than before")
-    gone = newcomers[:surplus]
-    ids: tuple[str, ...] = ()
-    for instance in gone:
-        ids += request_id(
-            client.terminate_instance_in_auto_scaling_group(
-                InstanceId=instance, ShouldDecrementDesiredCapacity=True
-            )
-        )
-    return Outcome(
-        result={"terminated": gone},
-        request_ids=ids,
-        undo=Undo(impossible="a terminated instance does not come back"),
-    )
