@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from irkit.cli.detections import detect
 from irkit.cli.shared import (
     assignments,
     cases_option,
@@ -174,3 +175,6 @@ def _tables_of(case_id: str, cases: Path | None) -> Path:
     from irkit.case import Case
 
     return Case.load(case_id, cases=cases).tables_dir
+
+
+logs.add_command(detect)

@@ -1,9 +1,10 @@
 # ruff: noqa: S608 - SQL is put together from constants and placeholders; values are bound
-"""Following stolen credentials: from one instance's role session to every key, address and call of whoever took it.
+"""Following stolen credentials: from an instance's role session, or one key, to all keys and calls of whoever took it.
 
 What counts as the intruder's, and nothing else does:
 
-- calls with a key of the instance's role session from an address that is not the instance's;
+- calls with a key of the instance's role session from an address that is not the instance's; or, where one key is known
+  to have leaked, calls with that key, from the addresses that are known to be the intruder's if any are;
 - calls with a key that such a call was given (a role session, a token, an access key that it created), and so on.
 
 The instance itself goes on using its keys from its own addresses; those calls are not the intruder's.
@@ -43,7 +44,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stolen:
-    """A key of the instance used from elsewhere: one row for each key and address."""
+    """A key in the wrong hands, and where it was used: one row for each key and address."""
 
     access_key: str
     session: str
@@ -94,7 +95,7 @@ class Intruder:
 
     @property
     def stolen_keys(self) -> tuple[str, ...]:
-        """Keys of the instance that were used from elsewhere."""
+        """Keys that were taken."""
         return tuple(dict.fromkeys(one.access_key for one in self.stolen))
 
     @property
@@ -124,6 +125,36 @@ def follow(tables: Tables, subject: Subject) -> Intruder:
     stolen = _stolen(tables, subject)
     issued = _issued(tables, stolen)
     return Intruder(stolen=stolen, issued=issued, calls=_calls(tables, stolen, issued))
+
+
+def follow_key(tables: Tables, access_key_id: str, addresses: tuple[str, ...] = ()) -> Intruder:
+    """As `follow`, from one key that leaked. With `addresses`, its calls from elsewhere are its owner's."""
+    stolen = _leaked(tables, access_key_id, addresses)
+    issued = _issued(tables, stolen)
+    return Intruder(stolen=stolen, issued=issued, calls=_calls(tables, stolen, issued))
+
+
+def _leaked(tables: Tables, access_key_id: str, addresses: tuple[str, ...]) -> tuple[Stolen, ...]:
+    place, params = _members("source_ip", list(addresses), "a")
+    rows = tables.rows(
+        f"""select source_ip, min(coalesce(ui_arn, '')), min(coalesce(principal, '')), count(*),
+        min(event_time), max(event_time)
+        from cloudtrail where access_key_id = $key and source_ip is not null {f"and {place}" if addresses else ""}
+        group by source_ip order by min(event_time), source_ip""",
+        {"key": access_key_id, **(params if addresses else {})},
+    )
+    return tuple(
+        Stolen(
+            access_key=access_key_id,
+            address=address,
+            session=session,
+            role=principal,
+            calls=calls,
+            first=first.replace(tzinfo=UTC),
+            last=last.replace(tzinfo=UTC),
+        )
+        for address, session, principal, calls, first, last in rows
+    )
 
 
 def _stolen(tables: Tables, subject: Subject) -> tuple[Stolen, ...]:

@@ -1,12 +1,12 @@
-"""From one suspected instance to what happened: every question in turn, each asked of what the last one found.
+"""From one suspected instance, or one leaked key, to what happened: each question asked of what the last one found.
 
-The walk knows nothing beforehand but the instance: its id, account and addresses. What it states, it states of the
-intruder's keys, addresses and calls only, and names the questions that show it.
+The walk knows nothing beforehand but the instance (its id, account and addresses) or the key. What it states, it states
+of the intruder's keys, addresses and calls only, and names the questions that show it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,8 @@ from irkit.findings import Finding
 from irkit.hunt.ask import ask
 from irkit.hunt.flow_findings import HostHints, flow_findings
 from irkit.hunt.host_findings import hints, host_findings
-from irkit.hunt.intruder import Subject, follow
-from irkit.hunt.trail_findings import trail_findings
+from irkit.hunt.intruder import Subject, follow, follow_key
+from irkit.hunt.trail_findings import misuse, theft, trail_findings
 from irkit.tables import HasTables, Tables
 
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -35,13 +35,32 @@ def investigate_instance(
     hinted = hints(said) if said else HostHints()
     on_host = host_findings(said)
     with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
+        intruder = follow(tables, subject)
         found = [
             *on_host,
             *_entries(tables, subject, on_host),
             *flow_findings(tables, subject, hinted),
-            *trail_findings(tables, subject, follow(tables, subject)),
+            *theft(subject, intruder),
+            *trail_findings(tables, intruder),
         ]
-    return sorted(found, key=lambda finding: (finding.first_seen or _LAST, finding.id))
+    return sorted(found, key=_when)
+
+
+def investigate_key(
+    where: Tables | HasTables | Path | str, access_key_id: str, *, addresses: Iterable[str] = ()
+) -> list[Finding]:
+    """What was done with a leaked key and with all that was got by it, oldest first; empty when it was not used.
+
+    `addresses` are the intruder's, where its owner goes on using the key from others; without them every use counts.
+    """
+    with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
+        intruder = follow_key(tables, access_key_id, tuple(dict.fromkeys(addresses)))
+        found = [*misuse(access_key_id, intruder), *trail_findings(tables, intruder)]
+    return sorted(found, key=_when)
+
+
+def _when(finding: Finding) -> tuple[datetime, str]:
+    return (finding.first_seen or _LAST, finding.id)
 
 
 def _entries(tables: Tables, subject: Subject, on_host: list[Finding]) -> Iterator[Finding]:

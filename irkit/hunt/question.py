@@ -202,6 +202,14 @@ _READERS: Mapping[Kind, Callable[[object], object]] = {
     Kind.NUMBER: _number,
 }
 
+
+def moment(value: datetime | str) -> datetime:
+    """`value` as an aware time, UTC where it names no zone; `InvalidParameter` for what is no time."""
+    read = SINCE.read(value)
+    assert isinstance(read, datetime)  # noqa: S101 - what a parameter of this kind reads
+    return read
+
+
 SINCE = Param(
     name="since", kind=Kind.MOMENT, doc="from this time on (UTC where no zone is given)", default=EARLIEST
 )

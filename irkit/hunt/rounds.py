@@ -1,20 +1,23 @@
-"""The rounds of questions that an investigation of one instance asks, each round led by what the walk has found.
+"""Rounds of questions: what a reader wants to see of one instance, key, principal, or of the whole account.
 
-`investigate_instance` draws findings from the same tables; a round is what a reader wants to see beside them: the rows.
+`investigate_instance` draws findings from the same tables; a round is what stands beside them: the rows.
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TypeAlias
 
 from irkit.hunt.answer import Answer
 from irkit.hunt.ask import ask
 from irkit.hunt.intruder import Subject, follow
 from irkit.tables import HasTables, Tables
 
+Where: TypeAlias = Tables | HasTables | Path | str
 
-def cloudtrail_round(where: Tables | HasTables | Path | str, subject: Subject) -> dict[str, Answer]:
+
+def cloudtrail_round(where: Where, subject: Subject) -> dict[str, Answer]:
     """Who held the credentials, from where, what they did, made, read and shared; by a name for each answer."""
     with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
         intruder = follow(tables, subject)
@@ -49,7 +52,7 @@ def cloudtrail_round(where: Tables | HasTables | Path | str, subject: Subject) -
     return answers
 
 
-def network_round(where: Tables | HasTables | Path | str, subject: Subject) -> dict[str, Answer]:
+def network_round(where: Where, subject: Subject) -> dict[str, Answer]:
     """What left the instance and where to, who came in, and what beats like a machine; by a name for each answer."""
     with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
         return {
@@ -59,4 +62,64 @@ def network_round(where: Tables | HasTables | Path | str, subject: Subject) -> d
             "beacons": ask(tables, "beacons", addresses=subject.addresses),
             "top-talkers": ask(tables, "top_talkers"),
             "rejected-probes": ask(tables, "rejected_probes"),
+        }
+
+
+def key_round(where: Where, access_key_id: str) -> dict[str, Answer]:
+    """Everything one access key did: its chain, from where it was used, what it called, was refused, made and read."""
+    with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
+        addresses = tuple(ask(tables, "calls_of_access_key", access_key_id=access_key_id).values("source_ip"))
+        answers = {
+            "coverage": ask(tables, "coverage"),
+            "first-and-last-seen": ask(tables, "first_and_last_seen", value=access_key_id),
+            "role-chain": ask(tables, "role_chain", access_key_id=access_key_id),
+            "issued-keys": ask(tables, "issued_keys", access_key_id=access_key_id),
+            "apis": ask(tables, "apis_of_access_key", access_key_id=access_key_id),
+            "calls": ask(tables, "calls_of_access_key", access_key_id=access_key_id),
+            "objects-read": ask(tables, "objects_read", access_keys=(access_key_id,)),
+        }
+        if addresses:
+            answers["keys-at-its-addresses"] = ask(tables, "keys_at_address", addresses=addresses)
+    return answers
+
+
+def principal_round(where: Where, principal: str) -> dict[str, Answer]:
+    """Everything one principal did (an ARN of a user, role or session): its keys and sessions, its calls, refusals."""
+    with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
+        keys = ask(tables, "access_keys_of_principal", principal=principal)
+        answers = {
+            "coverage": ask(tables, "coverage"),
+            "access-keys": keys,
+            "calls": ask(tables, "calls_of_principal", principal=principal),
+            "denied-calls": ask(tables, "denied_calls", principal=principal),
+        }
+        if ":role/" in principal:
+            answers["sessions"] = ask(tables, "sessions_of_role", role=principal)
+        for number, key in enumerate(keys.values("access_key_id"), 1):
+            answers[f"role-chain-{number}"] = ask(tables, "role_chain", access_key_id=key)
+    return answers
+
+
+def data_round(where: Where) -> dict[str, Answer]:
+    """What data was read, shared and taken out in the whole account: objects, secrets, snapshots and images."""
+    with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
+        return {
+            "coverage": ask(tables, "coverage"),
+            "objects-read": ask(tables, "objects_read"),
+            "secrets-read": ask(tables, "secrets_read"),
+            "shared-snapshots": ask(tables, "shared_snapshots"),
+        }
+
+
+def persistence_round(where: Where) -> dict[str, Answer]:
+    """How someone could stay or rise in the whole account: new credentials, new permissions, blinded logs, logins."""
+    with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
+        return {
+            "coverage": ask(tables, "coverage"),
+            "created-credentials": ask(tables, "created_credentials"),
+            "permission-changes": ask(tables, "permission_changes"),
+            "log-tampering": ask(tables, "log_tampering"),
+            "console-logins": ask(tables, "console_logins"),
+            "denied-calls": ask(tables, "denied_calls"),
+            "enumeration-bursts": ask(tables, "enumeration_bursts"),
         }

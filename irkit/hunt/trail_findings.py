@@ -16,11 +16,10 @@ _CREDENTIAL_EVENTS = "created_credentials"
 _MANY = 5
 
 
-def trail_findings(tables: Tables, subject: Subject, intruder: Intruder) -> Iterator[Finding]:
-    """Findings in the order of the story: theft, looking around, staying, moving on, taking, hiding."""
+def trail_findings(tables: Tables, intruder: Intruder) -> Iterator[Finding]:
+    """What the intruder did, in the order of the story: looking around, staying, moving on, taking, hiding."""
     if not intruder.stolen:
         return
-    yield _theft(subject, intruder)
     yield from _looking_around(intruder)
     yield from _staying(tables, intruder)
     yield from _moving_on(intruder)
@@ -33,20 +32,54 @@ def trail_findings(tables: Tables, subject: Subject, intruder: Intruder) -> Iter
     yield from _company(tables, intruder)
 
 
-def _theft(subject: Subject, intruder: Intruder) -> Finding:
+def theft(subject: Subject, intruder: Intruder) -> Iterator[Finding]:
+    """That credentials of the instance were used from elsewhere; nothing when they were not."""
+    if intruder.stolen:
+        yield _use(
+            intruder,
+            id="stolen-credentials",
+            title="Instance credentials used from elsewhere",
+            what=f"Role credentials of {subject.instance_id} were used {{calls}} times from {{places}}, which the"
+            " instance never had",
+            attack=("T1552.005", "T1078.004"),
+            basis=("credentials_used_elsewhere",),
+        )
+
+
+def misuse(access_key_id: str, intruder: Intruder) -> Iterator[Finding]:
+    """That a key which is known to be in the wrong hands was used; nothing when it was not."""
+    if intruder.stolen:
+        yield _use(
+            intruder,
+            id="leaked-key-used",
+            title="The leaked access key was used",
+            what=f"{access_key_id} made {{calls}} calls from {{places}}",
+            attack=("T1552.001", "T1078.004"),
+            basis=("calls_of_access_key",),
+        )
+
+
+def _use(
+    intruder: Intruder,
+    *,
+    id: str,  # noqa: A002 - a finding's id is called so
+    title: str,
+    what: str,
+    attack: tuple[str, ...],
+    basis: tuple[str, ...],
+) -> Finding:
     first, last = min(s.first for s in intruder.stolen), max(s.last for s in intruder.stolen)
     addresses = tuple(dict.fromkeys(s.address for s in intruder.stolen))
-    calls = sum(s.calls for s in intruder.stolen)
+    told = what.format(calls=f"{sum(s.calls for s in intruder.stolen):,}", places=_some(addresses))
     return Finding(
-        id="stolen-credentials",
-        title="Instance credentials used from elsewhere",
-        statement=f"Role credentials of {subject.instance_id} were used {calls:,} times from {_some(addresses)},"
-        f" which the instance never had, between {iso(first)} and {iso(last)}.",
+        id=id,
+        title=title,
+        statement=f"{told}, between {iso(first)} and {iso(last)}.",
         severity="critical",
         confidence="high",
         first_seen=first,
         last_seen=last,
-        attack=("T1552.005", "T1078.004"),
+        attack=attack,
         facts={
             "access_key": intruder.stolen_keys,
             "address": addresses,
@@ -55,7 +88,7 @@ def _theft(subject: Subject, intruder: Intruder) -> Finding:
             "time_first_use": (iso(first),),
             "time_last_use": (iso(last),),
         },
-        basis=("credentials_used_elsewhere",),
+        basis=basis,
     )
 
 

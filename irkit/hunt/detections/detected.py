@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from irkit.findings import Finding, Findings
 from irkit.hunt.detections.reading import read_rules, shipped_rules
 from irkit.hunt.detections.rule import Correlation, RefusedRule, RuleSet
 from irkit.hunt.detections.scan import EVENT, Match, matches
-from irkit.hunt.question import SINCE, UNTIL
+from irkit.hunt.question import EARLIEST, LATEST, moment
 from irkit.markup import table
 from irkit.tables import HasTables, Tables, iso
 
@@ -151,8 +152,8 @@ def detect(
     where: Tables | HasTables | Path | str,
     rules: RuleSet | Iterable[Path | str] | None = None,
     *,
-    since: object = SINCE.default,
-    until: object = UNTIL.default,
+    since: datetime | str = EARLIEST,
+    until: datetime | str = LATEST,
     most: int = 100,
 ) -> Detections:
     """What Sigma rules find in open tables, a tables folder or a case.
@@ -163,7 +164,7 @@ def detect(
     chosen = (
         rules if isinstance(rules, RuleSet) else read_rules([shipped_rules()] if rules is None else rules)
     )
-    begin, end = SINCE.read(since), UNTIL.read(until)
+    begin, end = moment(since), moment(until)
     with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
         found = matches(tables, chosen, since=begin, until=end, most=most)
         return Detections(rules=chosen, matches=tuple(found), coverage=tables.extent.sentence())

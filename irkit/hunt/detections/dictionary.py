@@ -1,7 +1,7 @@
 """What a test says of each different value of a column, found out once instead of once an event.
 
-An account has a few hundred operations and thousands of programs and addresses, and millions of events. A test of such a
-column becomes the exact list of the values that pass it; a rule for which no value passes is decided without a scan.
+An account has a few hundred operations and thousands of programs and addresses, and millions of events. A test of such
+a column becomes the exact list of the values that pass it; a rule for which none passes is decided without a scan.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A rule's condition as an SQL predicate over the table `cloudtrail`.
+r"""A rule's condition as an SQL predicate over the table `cloudtrail`.
 
 Sigma's values mean the same whatever the case, and what is missing matches nothing, so every test is false rather than
-NULL where there is no value. A value nested in JSON may stand in a list: then one member that matches is enough. Text in
-JSON is tried as it is and with `\\"` read as `"`, because a policy in a request is JSON in a JSON string.
+NULL where there is no value. A value nested in JSON may stand in a list: then one member that matches is enough. Text
+in JSON is tried as it is and with `\"` read as `"`, because a policy in a request is JSON in a JSON string.
 
 References:
     https://sigmahq.io/docs/basics/rules.html (case, lists, null, wildcards)
@@ -58,8 +58,8 @@ def predicate(condition: Condition) -> str:
             return "(" + " or ".join(predicate(part) for part in parts) + ")"
         case Leaf(None, test):
             return f"coalesce({_keyword(test)}, false)"
-        case Leaf(str() as field, test):
-            return f"coalesce({_leaf(place(field), test)}, false)"
+        case Leaf(field, test):
+            return f"coalesce({_leaf(place(str(field)), test)}, false)"
 
 
 def column_test(test: Test, text: str) -> str:

@@ -55,8 +55,8 @@ class Correlation:
     """A rule for several events of other rules within `seconds` of each other that agree in `group_by`.
 
     `fields` maps a field of `group_by` and a base rule's key to the field that stands for it there.
-    `operator` and `count` are the condition; of `event_count` on the events, of `value_count` on the different values of
-    `counted`, of the temporal kinds on the rules that must all have matched.
+    `operator` and `count` are the condition: of `event_count` on the events, of `value_count` on the different values
+    of `counted`, of `temporal` on the different rules that matched. `temporal_ordered` wants all, in their order.
     """
 
     about: About
