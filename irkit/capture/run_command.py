@@ -46,6 +46,14 @@ _WHY = {
 }
 
 
+class NotRun(WrongState):
+    """A command did not run to its end: the agent, the node or the time that it was given was the matter."""
+
+
+class Unfinished(IrkitError):
+    """The step's time was up before the command ended; it was cancelled."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
     """How a command ended. `stdout` is all that could be had, `cut` says why it is not all there was."""
@@ -146,8 +154,7 @@ def outcome(
 ) -> Ran:
     """How `command` ended, waited for; `meanwhile` is called now and then while it runs.
 
-    Raises `WrongState` when it did not run to its end, and `IrkitError` when only `reserve` seconds of the step are
-    left; the command is cancelled then.
+    Raises `NotRun` when it did not run to its end, and `Unfinished` when only `reserve` seconds of the step are left.
     """
     ssm = running.case.client("ssm")
     running.progress(f"command {command}")
@@ -155,8 +162,8 @@ def outcome(
         ended = _wait(running, ssm, command, instance_id, meanwhile, reserve)
     status = str(ended.get("StatusDetails") or ended.get("Status"))
     if ended.get("Status") not in {"Success", "Failed"} or status in _WHY:
-        raise WrongState(f"command {command} on {instance_id}: {status}: {_WHY.get(status, 'it did not run')}",
-                         hint="see `irkit preflight`, then apply the plan again")  # fmt: skip
+        raise NotRun(f"command {command} on {instance_id}: {status}: {_WHY.get(status, 'it did not run')}",
+                     hint="see `irkit preflight`, then apply the plan again")  # fmt: skip
     stdout, source, cut = _output(running.case, ended, bucket, _prefix(running))
     return Ran(
         command_id=command, status=status, exit_code=int(ended.get("ResponseCode", -1)), stdout=stdout, source=source,
@@ -218,7 +225,7 @@ def _wait(
             shown = status
         if running.stopped or running.seconds_left < reserve:
             _cancel(ssm, command, instance_id)
-            raise IrkitError(f"command {command} on {instance_id} did not end in time and was cancelled",
+            raise Unfinished(f"command {command} on {instance_id} did not end in time and was cancelled",
                              hint="apply the plan again to retry")  # fmt: skip
         meanwhile()
         time.sleep(pause)

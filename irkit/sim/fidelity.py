@@ -107,9 +107,9 @@ _OPERATIONS = {
         SimulateCustomPolicy GenerateServiceLastAccessedDetails GetServiceLastAccessedDetails
         ListServiceSpecificCredentials PutUserPermissionsBoundary
     """,
-    ("sts", "L2"): "GetCallerIdentity AssumeRole GetAccessKeyInfo",
+    ("sts", "L2"): "GetCallerIdentity AssumeRole GetAccessKeyInfo GetFederationToken",
     ("sts", "L1"): """
-        GetSessionToken GetFederationToken AssumeRoleWithSAML AssumeRoleWithWebIdentity
+        GetSessionToken AssumeRoleWithSAML AssumeRoleWithWebIdentity
     """,
     ("sts", "L0"): "DecodeAuthorizationMessage",
     ("kms", "L3"): "Sign Verify GetPublicKey",
@@ -226,6 +226,7 @@ _REMARKS = {
         "sts",
         "AssumeRole",
     ): "trust policy, external id, chaining limit and source identity; session policies deny only",
+    ("sts", "GetFederationToken"): "keys of its own for each; its policy is kept, an Allow in it does not narrow",
     ("s3", "PutObject"): "CRC32C and CRC64NVME are not checked",
     ("s3", "PutBucketPolicy"): "Deny is enforced with conditions; Allow opens public reads only",
     ("kms", "PutKeyPolicy"): "kept; looked at when a snapshot is copied, else not enforced",

@@ -2,7 +2,7 @@
 # Reads a live Linux host's memory and sends it to the evidence bucket, part by part. POSIX sh; runs on busybox too.
 #
 # The acquisition tool is the operator's: fetched by a link, checked against the SHA-256 that was pinned, run once. What
-# it writes goes through a pipe into parts, each sent by a link of its own; one part at a time lies in a folder, one that
+# it writes goes through a pipe into parts, each sent by a link of its own; one part at a time lies in a folder, which
 # is memory (tmpfs) where there is such. No credential comes here: links to one object each, which end within the hour.
 # They are given to curl on its standard input, so that no list of processes shows them.
 #

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -25,6 +25,7 @@ class FederatedUser:
     arn: str
     user_id: str
     policy: Any
+    expiration: datetime
     role_arn: str = ""
     issued_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -49,8 +50,10 @@ def get_federation_token(original: Any, self: Any) -> ActionResult:
         arn=result["FederatedUser"]["Arn"],
         user_id=result["FederatedUser"]["FederatedUserId"],
         policy=json.loads(policy) if policy else None,
+        expiration=datetime.now(UTC) + timedelta(seconds=int(self._get_param("DurationSeconds") or 43_200)),
     )
-    sts_backends[self.current_account]["aws"].assumed_roles.append(user)
+    sessions: list[Any] = sts_backends[self.current_account]["aws"].assumed_roles
+    sessions.append(user)
     result["Credentials"] |= {
         "AccessKeyId": user.access_key_id,
         "SecretAccessKey": user.secret_access_key,

@@ -1,0 +1,65 @@
+"""The acquisition tool: the operator's own, pinned by its SHA-256, and refused when it is another."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from irkit.capture.memory_host import arguments
+from irkit.errors import BadInput, InvalidParameter
+from irkit.escape import for_terminal
+
+# AVML 0.20 and WinPmem mini: https://github.com/microsoft/avml https://github.com/Velocidex/WinPmem
+_LINUX_ARGUMENTS, _WINDOWS_ARGUMENTS = "acquire --compress {output}", "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """An acquisition tool as it was pinned: `arguments` hold {output} where it is told where to write."""
+
+    path: Path
+    sha256: str
+    arguments: str
+
+    @classmethod
+    def of(cls, sources: Mapping[str, str], *, windows: bool) -> Tool | None:
+        """The tool that a case's sources name: `memory_tool`, `memory_tool_sha256`, `memory_tool_args`; or None.
+
+        Raises `InvalidParameter` for a tool without a hash, or a hash that is none.
+        """
+        path, sha256 = sources.get("memory_tool", ""), sources.get("memory_tool_sha256", "").lower()
+        if not path:
+            return None
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise InvalidParameter(
+                f"the acquisition tool {for_terminal(path)} is not pinned",
+                hint="give its SHA-256 (64 hexadecimal digits), from whom you have it from, as memory_tool_sha256",
+            )
+        asked = sources.get("memory_tool_args") or (_WINDOWS_ARGUMENTS if windows else _LINUX_ARGUMENTS)
+        return cls(path=Path(path).expanduser(), sha256=sha256, arguments=arguments(asked))
+
+    @property
+    def suffix(self) -> str:
+        """What the dump's name ends in: the script packs what the tool does not."""
+        return "" if self.compresses else ".gz"
+
+    @property
+    def compresses(self) -> bool:
+        """Whether the tool compresses by itself."""
+        return "--compress" in self.arguments
+
+    def read(self) -> bytes:
+        """The tool, if it is the one that was pinned. Raises `BadInput`."""
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise BadInput(f"the acquisition tool {for_terminal(self.path)} cannot be read ({error.strerror})",
+                           hint="give the path of the tool for the suspect's platform") from error  # fmt: skip
+        found = hashlib.sha256(data).hexdigest()
+        if found != self.sha256:
+            raise BadInput(f"{for_terminal(self.path)} is not the tool that was pinned: its SHA-256 is {found}",
+                           hint="nothing was sent; get the tool again, or pin the right hash")  # fmt: skip
+        return data
