@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from irkit.findings import Finding
-from irkit.hunt import Subject, investigate_instance
+from irkit.hunt import Subject, investigate_instance, investigate_key
 from irkit.tables import Tables
 from tests.hunt import world as w
 from tests.hunt.world import SUBJECT, host_facts
@@ -150,3 +150,30 @@ def test_a_web_shell_that_nobody_asked_for_is_less_sure(tables: Tables) -> None:
 
 def test_the_time_of_a_finding_is_when_it_happened(found: dict[str, Finding]) -> None:
     assert found["snapshot-shared"].first_seen == at(55)
+
+
+def test_a_leaked_key_leads_to_the_same_intruder_as_the_instance_does(tables: Tables) -> None:
+    by_key = {f.id: f for f in investigate_key(tables, w.KEY, addresses=[w.OUTSIDE])}
+    by_instance = {f.id: f for f in investigate_instance(tables, SUBJECT)}
+    assert by_key["leaked-key-used"].facts == by_instance["stolen-credentials"].facts
+    assert f"{w.KEY} made" in by_key["leaked-key-used"].statement
+    same = by_key.keys() & by_instance.keys()
+    assert {"enumeration", "persistence", "role-chain", "log-tampering", "snapshot-shared"} <= same
+    assert {name: by_key[name].to_dict() for name in same} == {
+        name: by_instance[name].to_dict() for name in same
+    }
+
+
+def test_without_the_intruders_addresses_every_use_of_the_key_counts(tables: Tables) -> None:
+    (used,) = [f for f in investigate_key(tables, w.KEY) if f.id == "leaked-key-used"]
+    assert {w.OUTSIDE, w.OWN_PUBLIC} & set(used.facts["address"]) == set(used.facts["address"]) & {
+        w.OUTSIDE,
+        w.OWN_PUBLIC,
+    }
+    assert len(used.facts["address"]) > 1
+
+
+def test_a_key_that_nobody_used_gives_no_finding(tables: Tables) -> None:
+    assert investigate_key(tables, "AKIANEVERUSED0000000") == []
+    assert investigate_key(tables, "' or true --") == []
+    assert investigate_key(tables, w.KEY, addresses=["192.0.2.77"]) == []
