@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from irkit.capture.readiness import Preflight as Preflight
     from irkit.capture.readiness import preflight as preflight
 
-KINDS = ("metadata", "console", "disks", "host", "keep")
+KINDS = ("metadata", "console", "disks", "host", "memory", "keep")
 
 _WHERE = {
     "HostFacts": "host_facts",

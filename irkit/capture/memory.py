@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -38,9 +39,9 @@ _LEAST_SECONDS, _MOST_SECONDS = 600, 172_000
 _ROOM_TO_LEAVE = 1 << 30
 
 
-def steps(case: Case, instance: Instance) -> list[Step]:
-    """One step, when the case's sources name an acquisition tool; none without."""
-    tool = Tool.of(case.facts.sources, windows=instance.windows)
+def steps(case: Case, instance: Instance, *, given: Mapping[str, str] | None = None) -> list[Step]:
+    """One step, when `given` or the case's sources name an acquisition tool; none without."""
+    tool = Tool.of(case.facts.sources, given, windows=instance.windows)
     if tool is None:
         return []
     name = host.WINDOWS if instance.windows else host.LINUX

@@ -16,6 +16,14 @@ from irkit.escape import for_terminal
 _LINUX_ARGUMENTS, _WINDOWS_ARGUMENTS = "acquire --compress {output}", "-"
 
 
+NAMES = ("memory_tool", "memory_tool_sha256", "memory_tool_args")
+
+
+def names_tool(sources: Mapping[str, str], given: Mapping[str, str] | None) -> bool:
+    """Whether a case's sources, or what was given over them, name an acquisition tool."""
+    return bool({**sources, **(given or {})}.get("memory_tool"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """An acquisition tool as it was pinned: `arguments` hold {output} where it is told where to write."""
@@ -25,11 +33,17 @@ class Tool:
     arguments: str
 
     @classmethod
-    def of(cls, sources: Mapping[str, str], *, windows: bool) -> Tool | None:
-        """The tool that a case's sources name: `memory_tool`, `memory_tool_sha256`, `memory_tool_args`; or None.
+    def of(
+        cls, sources: Mapping[str, str], given: Mapping[str, str] | None = None, *, windows: bool
+    ) -> Tool | None:
+        """The tool that `given`, over a case's sources, names by `NAMES`: path, SHA-256, arguments; or None.
 
-        Raises `InvalidParameter` for a tool without a hash, or a hash that is none.
+        Raises `InvalidParameter` for a name that is none of these, a tool without a hash, or a hash that is none.
         """
+        if unknown := sorted(set(given or {}) - set(NAMES)):
+            raise InvalidParameter(f"{for_terminal(unknown[0])} says nothing of an acquisition tool",
+                                   hint=f"known are {', '.join(NAMES)}")  # fmt: skip
+        sources = {**sources, **(given or {})}
         path, sha256 = sources.get("memory_tool", ""), sources.get("memory_tool_sha256", "").lower()
         if not path:
             return None

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from irkit.aws import instance_id as ident
 from irkit.capture import KINDS
 from irkit.capture.destination import Destination
 from irkit.capture.instance import Instance, describe
+from irkit.capture.memory_tool import names_tool
 from irkit.errors import InvalidParameter
 from irkit.escape import for_terminal
 from irkit.plan import Plan, Step
@@ -39,12 +40,14 @@ def plan(
     only: Iterable[str] | None = None,
     disk_set: str = "A",
     keep: Mapping[str, str] | None = None,
+    memory: Mapping[str, str] | None = None,
 ) -> Plan:
     """What would be captured from the instance, as a plan; nothing happens until `apply()`.
 
     A second snapshot set, after the first has ended, is planned with another `disk_set`. `keep` says where snapshots
     go, over what the case's sources say (`irkit.capture.destination`); where neither says anything, all kinds leave
-    `keep` out.
+    `keep` out. `memory` names the acquisition tool, over what the sources say (`irkit.capture.memory_tool`); all kinds
+    leave memory out where nothing names one.
 
     Raises as `describe` does for an instance that cannot be captured, and `InvalidParameter` for an unknown kind.
     """
@@ -57,17 +60,26 @@ def plan(
                 hint="give --keep forensics_role=ARN, forensics_account=ID or snapshot_lock=governance:90",
             )
         wanted = tuple(k for k in wanted if k != "keep")
+    if "memory" in wanted and not names_tool(case.facts.sources, memory):
+        if only is not None:
+            raise InvalidParameter(
+                "nothing names the tool that dumps memory",
+                hint="give memory_tool=PATH and memory_tool_sha256=HEX: AVML for Linux, WinPmem for Windows",
+            )
+        wanted = tuple(k for k in wanted if k != "memory")
     if wanted == ("keep",):
         return Plan(case, _kept(case, instance_id, None, to), title=f"capture keep of {instance_id}")
     instance = describe(case, instance_id)
-    steps = [step for kind in wanted if kind != "keep" for step in _steps(kind, case, instance, disk_set)]
+    more = {"disks": {"label": disk_set}, "memory": {"given": memory}}
+    steps = [
+        step for kind in wanted if kind != "keep" for step in _steps(kind, case, instance, more.get(kind, {}))
+    ]
     if "keep" in wanted:
         steps += _kept(case, instance_id, instance, to, label=disk_set if "disks" in wanted else None)
     return Plan(case, steps, title=f"capture {', '.join(wanted)} of {instance.id} ({instance.name})")
 
 
-def _steps(kind: str, case: Case, instance: Instance, disk_set: str) -> list[Step]:
-    more = {"label": disk_set} if kind == "disks" else {}
+def _steps(kind: str, case: Case, instance: Instance, more: Mapping[str, Any]) -> list[Step]:
     found: list[Step] = import_module(f"irkit.capture.{kind}").steps(case, instance, **more)
     return found
 
