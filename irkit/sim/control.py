@@ -24,6 +24,10 @@ def answer(simulator: Simulator, environ: dict[str, Any]) -> tuple[int, bytes]:
             return _json([_call(call) for call in simulator.calls()])
         if (method, path) == ("POST", "faults"):
             return _json(_inject(simulator, _body(environ)))
+        if (method, path) == ("POST", "delays"):
+            asked = _body(environ)
+            simulator.faults.delay(float(asked.pop("seconds")), **asked)
+            return _json({"delayed": True})
         if (method, path) == ("DELETE", "faults"):
             simulator.faults.clear()
             return _json({"pending": 0})

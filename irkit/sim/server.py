@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from irkit.sim import unknown
+from irkit.sim.faults import connection_breaks
 
 StartResponse = Callable[..., Any]
 Control = Callable[[dict[str, Any]], tuple[int, bytes]]
@@ -23,6 +26,11 @@ class QuietHandler(MotoRequestHandler):
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
+
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """End the connection, or a client that keeps it open would wait for an answer that does not come."""
+        del error, environ
+        self.close_connection = True
 
 
 class Dispatcher(DomainDispatcherApplication):
@@ -74,6 +82,8 @@ class Application:
             return lambda _chunk: None
 
         body = self._moto(environ, begin)
+        if connection_breaks():
+            _reset(environ)
         status, headers = str(begun[0][0]), dict(begun[0][1])
         flasks_own = status.startswith("404") and headers.get("Content-Type", "").startswith("text/html")
         # Every path is one of S3's, and its 404 to a HEAD has no body to tell it from Flask's.
@@ -83,6 +93,14 @@ class Application:
                 return _send(refused, start_response)
         start_response(*begun[0])
         return body  # type: ignore[no-any-return]
+
+
+def _reset(environ: dict[str, Any]) -> NoReturn:
+    """End the connection as a router that forgot it does: with RST, and without a byte of an answer."""
+    connection = environ.get("werkzeug.socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raise ConnectionResetError("the simulator broke the connection, as it was asked to")
 
 
 def _send(refused: unknown.Response, start_response: StartResponse) -> list[bytes]:
