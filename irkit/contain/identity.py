@@ -224,20 +224,7 @@ def _others(case: Case, subject: Subject) -> list[str]:
         return []
     try:
         with translating("look for other instances with the profile of", subject.id):
-            pages = (
-                case.client("ec2")
-                .get_paginator("describe_instances")
-                .paginate(
-                    Filters=[
-                        {"Name": "iam-instance-profile.arn", "Values": [subject.profile_arn]},
-                        {
-                            "Name": "instance-state-name",
-                            "Values": ["pending", "running", "stopping", "stopped"],
-                        },
-                    ]
-                )
-            )
-            found = [i["InstanceId"] for page in pages for r in page["Reservations"] for i in r["Instances"]]
+            found = profile.holders(case, subject.profile_arn)
     except IrkitError:
         return []
     return sorted(set(found) - {subject.id})

@@ -181,16 +181,14 @@ def _unmake_deny_all(target: str, args: Args, before: State, after: State) -> Un
     return Undo(calls=tuple(calls))
 
 
-def users(case: Case, state: State) -> list[str]:
-    """The instances that have the profile of this state, so that it cannot go yet."""
-    if not (profile := state.get("Profile")):
-        return []
+def holders(case: Case, arn: str) -> list[str]:
+    """The instances that have the profile with this ARN."""
     pages = case.client("ec2").get_paginator("describe_iam_instance_profile_associations").paginate()
     held = [a for page in pages for a in page["IamInstanceProfileAssociations"]]
     return sorted(
         a["InstanceId"]
         for a in held
-        if a["IamInstanceProfile"]["Arn"] == profile["Arn"] and a["State"] in {"associated", "associating"}
+        if a["IamInstanceProfile"]["Arn"] == arn and a["State"] in {"associated", "associating"}
     )
 
 

@@ -287,7 +287,8 @@ def _make(running: Running, call: Call) -> tuple[str, ...]:
 def _users(case: Case, begun: Begun, now: State | None) -> list[str]:
     """What is in the group, or has the profile, that the step made, when it made one."""
     if begun.verb == profile.DENY_ALL.verb:
-        return profile.users(case, now or {})
+        made = (now or {}).get("Profile")
+        return profile.holders(case, made["Arn"]) if made else []
     group = (now or {}).get("GroupId") if begun.verb.startswith("network.") else None
     if not group:
         return []
