@@ -70,7 +70,7 @@ def plan(
     if wanted == ("keep",):
         return Plan(case, _kept(case, instance_id, None, to), title=f"capture keep of {instance_id}")
     instance = describe(case, instance_id)
-    more = {"disks": {"label": disk_set}, "memory": {"given": memory}}
+    more: dict[str, dict[str, Any]] = {"disks": {"label": disk_set}, "memory": {"given": memory}}
     steps = [
         step for kind in wanted if kind != "keep" for step in _steps(kind, case, instance, more.get(kind, {}))
     ]
