@@ -20,6 +20,7 @@ _COMMANDS = {
     "case": ("irkit.cli.case:case", "Open, list, show, resume, undo and verify cases."),
     "preflight": ("irkit.cli.capture:preflight", "What can be captured, and what stands in the way."),
     "capture": ("irkit.cli.capture:capture", "Take evidence of an instance."),
+    "image": ("irkit.cli.image:image", "Read an EBS snapshot into a hashed, sparse raw image."),
     "contain": ("irkit.cli.contain:contain", "Limit the attacker on an instance."),
     "logs": ("irkit.cli.logs:logs", "Ingest CloudTrail and flow logs; ask them questions."),
     "notebooks": ("irkit.cli.notebooks:notebooks", "List, show, copy and run the notebooks."),

@@ -203,6 +203,19 @@ class Evidence:
                 writer.write(chunk)
         return self.commit([staged])[0]
 
+    def adopt(self, file: Path, *, sha256: str, size: int, **about: Any) -> Staged:
+        """`file`, finished and hashed while it was written, as `Staged` without a copy; `about` as `stage` takes it.
+
+        It is linked: until the caller removes it there, after `commit`, no kill can lose it.
+        """
+        with self.stage(**about) as (_, staged):
+            target = self._staging / staged.file
+            with storage("take over a finished file", file):
+                target.unlink()
+                target.hardlink_to(file)
+        staged.sha256, staged.size = sha256, size
+        return staged
+
     def recover(self, *, note: Callable[[str], None] = lambda _: None) -> None:
         """Finish what a kill interrupted: moves that were committed, and bytes that were staged but not committed."""
         with self.journal.exclusive():
