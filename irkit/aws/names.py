@@ -12,6 +12,13 @@ _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}")
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+_ACCESS_KEY = re.compile(r"A(?:KIA|SIA)[A-Z0-9]{12,124}")
+_PRINCIPAL_ARN = re.compile(
+    r"arn:aws[a-z-]*:(?:iam::[0-9]{12}:(?:user|role)/|iam::[0-9]{12}:root$|sts::[0-9]{12}:(?:assumed-role|federated-user)/)"
+    r"[\w+=,.@/-]*",
+    re.ASCII,
+)
 _TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -33,6 +40,26 @@ def account_id(text: str) -> str:
         raise InvalidName(
             f"{for_terminal(text)!r} is not an account id",
             hint="it has 12 digits; with papermill pass it with -r so that leading zeros survive",
+        )
+    return text
+
+
+def access_key_id(text: str) -> str:
+    """`text` if it is an access key id, of a user (AKIA…) or of a session (ASIA…), else `InvalidName`."""
+    if not _ACCESS_KEY.fullmatch(text):
+        raise InvalidName(
+            f"{for_terminal(text)!r} is not an access key id",
+            hint="it looks like AKIAIOSFODNN7EXAMPLE; never give the secret that belongs to it",
+        )
+    return text
+
+
+def principal_arn(text: str) -> str:
+    """`text` if it is the ARN of a user, role or session, else `InvalidName`."""
+    if not _PRINCIPAL_ARN.fullmatch(text):
+        raise InvalidName(
+            f"{for_terminal(text)!r} is not the ARN of a principal",
+            hint="it looks like arn:aws:iam::111122223333:user/name, or of a role or an assumed-role session",
         )
     return text
 

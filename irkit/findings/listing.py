@@ -31,7 +31,7 @@ class Findings:
         return len(self.found)
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """A list of what `Finding.to_dict` gives; the content of the artifact findings.json."""
+        """A list of what `Finding.to_dict` gives; the content of an artifact findings*.json."""
         return [finding.to_dict() for finding in self.found]
 
     def to_frame(self) -> pd.DataFrame:

@@ -107,7 +107,7 @@ class Intruder:
     def addresses(self) -> tuple[str, ...]:
         """Where the intruder called from, in the order of appearance."""
         ordered = sorted(self.calls, key=lambda call: call.first)
-        return tuple(dict.fromkeys(call.address for call in ordered if _is_address(call.address)))
+        return tuple(dict.fromkeys(call.address for call in ordered if is_address(call.address)))
 
     def owns(self, access_key: object, address: object) -> bool:
         """Whether a call with this key from this address was the intruder's."""
@@ -280,5 +280,6 @@ def _members(column: str, values: list[str], prefix: str) -> tuple[str, dict[str
     return f"{column} in ({', '.join(f'${name}' for name in names)})", dict(names)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether the source of a call is an address, and not an AWS service that called for someone."""
     return bool(text) and not text.endswith(".amazonaws.com") and text not in ("AWS Internal", "Internal")

@@ -9,9 +9,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeAlias
 
+from irkit.evidence.items import safe_name
 from irkit.hunt.answer import Answer
 from irkit.hunt.ask import ask
-from irkit.hunt.intruder import Subject, follow
+from irkit.hunt.intruder import Subject, follow, is_address
 from irkit.tables import HasTables, Tables
 
 Where: TypeAlias = Tables | HasTables | Path | str
@@ -68,14 +69,15 @@ def network_round(where: Where, subject: Subject) -> dict[str, Answer]:
 def key_round(where: Where, access_key_id: str) -> dict[str, Answer]:
     """Everything one access key did: its chain, from where it was used, what it called, was refused, made and read."""
     with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
-        addresses = tuple(ask(tables, "calls_of_access_key", access_key_id=access_key_id).values("source_ip"))
+        calls = ask(tables, "calls_of_access_key", access_key_id=access_key_id)
+        addresses = tuple(filter(is_address, calls.values("source_ip")))
         answers = {
             "coverage": ask(tables, "coverage"),
             "first-and-last-seen": ask(tables, "first_and_last_seen", value=access_key_id),
             "role-chain": ask(tables, "role_chain", access_key_id=access_key_id),
             "issued-keys": ask(tables, "issued_keys", access_key_id=access_key_id),
             "apis": ask(tables, "apis_of_access_key", access_key_id=access_key_id),
-            "calls": ask(tables, "calls_of_access_key", access_key_id=access_key_id),
+            "calls": calls,
             "objects-read": ask(tables, "objects_read", access_keys=(access_key_id,)),
         }
         if addresses:
@@ -95,8 +97,8 @@ def principal_round(where: Where, principal: str) -> dict[str, Answer]:
         }
         if ":role/" in principal:
             answers["sessions"] = ask(tables, "sessions_of_role", role=principal)
-        for number, key in enumerate(keys.values("access_key_id"), 1):
-            answers[f"role-chain-{number}"] = ask(tables, "role_chain", access_key_id=key)
+        for key in keys.values("access_key_id"):
+            answers[f"role-chain-{safe_name(key)}"] = ask(tables, "role_chain", access_key_id=key)
     return answers
 
 

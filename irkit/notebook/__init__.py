@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from irkit.notebook.models import (
+        AnalyzeAccessKey,
+        AnalyzeAccount,
         AnalyzeCloudTrail,
         AnalyzeFindings,
         AnalyzeNetwork,
+        AnalyzePrincipal,
         CaptureInstance,
         ContainInstance,
         Deposit,
         FinalReport,
         Notify,
         Preflight,
+        Timeline,
     )
     from irkit.notebook.parameters import Parameters, params
     from irkit.notebook.results import finish, keep, keep_answers, show
@@ -38,13 +42,20 @@ _ROOMS = {
     "AnalyzeCloudTrail": "models",
     "AnalyzeNetwork": "models",
     "AnalyzeFindings": "models",
+    "AnalyzeAccessKey": "models",
+    "AnalyzeAccount": "models",
+    "AnalyzePrincipal": "models",
+    "Timeline": "models",
     "FinalReport": "models",
 }
 
 __all__ = [
+    "AnalyzeAccessKey",
+    "AnalyzeAccount",
     "AnalyzeCloudTrail",
     "AnalyzeFindings",
     "AnalyzeNetwork",
+    "AnalyzePrincipal",
     "CaptureInstance",
     "ContainInstance",
     "Deposit",
@@ -52,6 +63,7 @@ __all__ = [
     "Notify",
     "Parameters",
     "Preflight",
+    "Timeline",
     "finish",
     "host_facts",
     "keep",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, IPvAnyAddress
 
-from irkit.aws.names import bucket_name, instance_id, topic_arn
+from irkit.aws.names import access_key_id, bucket_name, instance_id, principal_arn, topic_arn
 from irkit.errors import InvalidParameter
 from irkit.notebook.catalog import find
 from irkit.notebook.parameters import Parameters, named
@@ -14,6 +14,9 @@ from irkit.notebook.parameters import Parameters, named
 InstanceId = Annotated[str, named(instance_id)]
 Topic = Annotated[str, named(lambda text: text and topic_arn(text))]
 Bucket = Annotated[str, named(lambda text: text and bucket_name(text))]
+AccessKeyId = Annotated[str, named(access_key_id)]
+Principal = Annotated[str, named(principal_arn)]
+Days = Annotated[int, Field(ge=1, le=3650)]
 Mode = Annotated[Literal["plan", "apply"], Field(description="plan shows what would be done; apply does it")]
 Capture = Literal["metadata", "console", "disks", "host"]
 Containment = Literal["guard", "fleet", "network", "identity"]
@@ -55,7 +58,7 @@ class AnalyzeCloudTrail(Parameters):
 
     instance_id: InstanceId
     source: str = ""
-    days: Annotated[int, Field(ge=1, le=3650)] = 14
+    days: Days = 14
     mode: Mode = "plan"
 
 
@@ -67,6 +70,34 @@ class AnalyzeFindings(Parameters):
     """`analyze/instance-findings`: from tables and host facts to findings."""
 
     instance_id: InstanceId
+
+
+class AnalyzeAccount(Parameters):
+    """`analyze/s3-access-and-exfiltration`, `analyze/persistence-and-escalation`: questions to CloudTrail as a whole.
+
+    `source` is as for `analyze/cloudtrail-overview`; empty, the questions are asked of what the case has in tables.
+    """
+
+    source: str = ""
+    days: Days = 14
+    mode: Mode = "plan"
+
+
+class AnalyzeAccessKey(AnalyzeAccount):
+    """`analyze/access-key`: everything one key did. `addresses` are the intruder's, if its owner goes on using it."""
+
+    access_key_id: AccessKeyId
+    addresses: tuple[IPvAnyAddress, ...] = ()
+
+
+class AnalyzePrincipal(AnalyzeAccount):
+    """`analyze/principal-sessions`: everything that a user, role or session (an ARN) did."""
+
+    principal: Principal
+
+
+class Timeline(Parameters):
+    """`report/timeline`: findings, calls and steps in one order, and as files for other tools."""
 
 
 class FinalReport(Parameters):
@@ -88,6 +119,11 @@ BY_NOTEBOOK: dict[str, type[Parameters]] = {
     "analyze/cloudtrail-overview": AnalyzeCloudTrail,
     "analyze/network-flows": AnalyzeNetwork,
     "analyze/instance-findings": AnalyzeFindings,
+    "analyze/access-key": AnalyzeAccessKey,
+    "analyze/principal-sessions": AnalyzePrincipal,
+    "analyze/s3-access-and-exfiltration": AnalyzeAccount,
+    "analyze/persistence-and-escalation": AnalyzeAccount,
+    "report/timeline": Timeline,
     "report/final-report": FinalReport,
     "report/deposit": Deposit,
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from irkit import durable
 from irkit.canonical import plain
+from irkit.evidence.items import safe_name
 from irkit.markup import table
 
 if TYPE_CHECKING:
@@ -89,14 +90,16 @@ def keep(case: Case, name: str, value: Any) -> Path:
     return path
 
 
-def keep_answers(case: Case, answers: Mapping[str, Any], *, most: int = 500) -> list[Any]:
+def keep_answers(case: Case, answers: Mapping[str, Any], *, of: str = "", most: int = 500) -> list[Any]:
     """Write each answer as the artifact `answers/<name>.json` and return the answers, to be shown.
 
-    A file holds `most` rows at most and says how many there are; the tables hold all of them.
+    `of` is what they are about, where a case has several, such as keys; it stands before the name. A file holds `most`
+    rows at most and says how many there are; the tables hold all of them.
     """
+    about = f"{safe_name(of)}-" if of else ""
     for name, answer in answers.items():
         raw = answer.to_dict()
-        keep(case, f"answers/{name}", raw | {"rows": raw["rows"][:most], "total": len(raw["rows"])})
+        keep(case, f"answers/{about}{name}", raw | {"rows": raw["rows"][:most], "total": len(raw["rows"])})
     return list(answers.values())
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from irkit.report.building import Built, build
-    from irkit.report.events import Event, timeline, to_csv
+    from irkit.report.events import Event, timeline, to_csv, to_frame
+    from irkit.report.exports import Exported, export
     from irkit.report.gallery import Picture, pictures
 
 _ROOMS = {
@@ -16,11 +17,16 @@ _ROOMS = {
     "Event": "events",
     "timeline": "events",
     "to_csv": "events",
+    "to_frame": "events",
+    "Exported": "exports",
+    "export": "exports",
     "Picture": "gallery",
     "pictures": "gallery",
 }
 
-__all__ = ["Built", "Event", "Picture", "build", "pictures", "timeline", "to_csv"]
+__all__ = [
+    "Built", "Event", "Exported", "Picture", "build", "export", "pictures", "timeline", "to_csv", "to_frame",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

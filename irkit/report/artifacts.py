@@ -1,6 +1,6 @@
 """What analysis left in the case's `artifacts` folder, read without trusting it.
 
-    findings.json            a list of findings (`irkit.findings.Finding`)
+    findings*.json           a list of findings (`irkit.findings.Finding`), a file for each investigation
     answers/<name>.json      one question with its parameters, rows and coverage
     preflight.json           what was known of the instance before anything was done
     proof.json               what was read back after containment
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,9 +68,9 @@ class Artifacts:
 def read_artifacts(folder: Path) -> Artifacts:
     """What lies in `folder`; never raises for what is in it."""
     reader = _Reader(folder)
-    found = reader.one("findings.json", _findings)
+    listed = list(reader.all("findings*.json", _findings))
     return Artifacts(
-        findings=found,
+        findings=_merged(listed) if listed else None,
         answers=tuple(reader.all("answers/*.json", _answer)),
         preflight=reader.one("preflight.json", _object),
         proof=reader.one("proof.json", _object),
@@ -106,13 +106,30 @@ class _Reader:
         return None
 
 
-def _findings(_: str, raw: Any) -> tuple[Finding, ...]:
+def _findings(name: str, raw: Any) -> tuple[str, tuple[Finding, ...]]:
     listed = raw.get("findings") if isinstance(raw, Mapping) else raw
     if not isinstance(listed, list):
         raise TypeError("it is no list of findings")
-    found = [Finding.from_dict(each) for each in listed]
-    # Worst first; among equals in the order in which they happened.
-    return tuple(sorted(found, key=lambda f: (-SEVERITIES.index(f.severity), str(f.first_seen or "9"), f.id)))
+    return name.removeprefix("findings").strip("-"), tuple(Finding.from_dict(each) for each in listed)
+
+
+def _merged(listed: list[tuple[str, tuple[Finding, ...]]]) -> tuple[Finding, ...]:
+    """The findings of all investigations, each once: worst first, among equals in the order in which they happened.
+
+    Two investigations that found different things under one id keep both, the later under a longer id.
+    """
+    found: dict[str, Finding] = {}
+    for of, findings in sorted(listed, key=lambda pair: pair[0]):
+        for finding in findings:
+            known = found.get(finding.id)
+            if known is None:
+                found[finding.id] = finding
+            elif known != finding:
+                longer = f"{finding.id}-{of}"
+                found.setdefault(longer, replace(finding, id=longer))
+    return tuple(
+        sorted(found.values(), key=lambda f: (-SEVERITIES.index(f.severity), str(f.first_seen or "9"), f.id))
+    )
 
 
 def _answer(name: str, raw: Any) -> Told:

@@ -116,3 +116,11 @@ def test_suggestions_follow_from_facts_and_put_unsettled_steps_first(investigate
 )
 def test_spans_are_told_in_a_unit_that_people_think_in(seconds: int, text: str) -> None:
     assert lasted(timedelta(seconds=seconds)) == text
+
+
+def test_findings_of_several_investigations_are_told_together_each_once(tmp_path: Path) -> None:
+    case = cases.opened(tmp_path / "cases")
+    same, mine, theirs = finding(id="same"), finding(id="x", title="mine"), finding(id="x", title="theirs")
+    cases.keep(case, "findings", [same.to_dict(), mine.to_dict()])
+    cases.keep(case, "findings-key-akia1", [same.to_dict(), theirs.to_dict()])
+    assert {f.id: f.title for f in read(case).findings} == {"same": "t", "x": "mine", "x-key-akia1": "theirs"}
