@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from irkit import contain
-from irkit.contain import undo
+from irkit.contain import putting_back
 from irkit.errors import InvalidParameter
 from irkit.journal import Kind
 from irkit.plan import Call, Outcome, Plan, Status, Step, Undo
@@ -140,4 +140,46 @@ def test_every_control_records_a_way_back_that_an_undo_may_take(contained):
     done = [e for e in contained.journal.entries if e.kind is Kind.DONE and e.body["changes"]]
     calls = [(c["service"], c["operation"]) for e in done for c in e.body["undo"]["calls"]]
     assert len(calls) == len(done)
-    assert set(calls) <= undo.ALLOWED
+    assert set(calls) <= putting_back.ALLOWED
+
+
+def test_the_plan_shows_what_somebody_changed_since_and_changes_nothing(contained, world, changes):
+    ec2, interface = world.client("ec2"), world.interfaces[1]
+    ec2.modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=[world.web])
+    ec2.modify_instance_attribute(InstanceId=world.suspect, DisableApiStop={"Value": False})
+    begun = len(changes())
+    titles = {(s.verb, s.target): s.title for s in contain.undo_plan(contained).steps}
+    drifted = titles["undo.network.interface", interface]
+    assert "CHANGED SINCE: Groups was left as" in drifted
+    assert drifted.endswith(f"and is now ['{world.web}']: it stays so unless forced")
+    assert "CHANGED SINCE" not in titles["undo.network.interface", world.interfaces[0]]
+    assert titles["undo.guard.stop", world.suspect].endswith("it is so again already")
+    forced = {(s.verb, s.target): s.title for s in contain.undo_plan(contained, force=True).steps}
+    assert forced["undo.network.interface", interface].endswith("this overwrites it")
+    assert len(changes()) == begun
+
+
+def test_a_step_can_be_named_by_the_first_digits_of_its_id(contained):
+    done = next(e for e in contained.journal.entries if e.kind is Kind.DONE and e.body["changes"])
+    plan = contain.undo_plan(contained, only=[str(done.step)[:8]])
+    assert [s.args["of"] for s in plan.steps] == [done.step]
+
+
+def test_a_step_that_failed_and_changed_nothing_costs_the_undo_nothing(case, world, changes):
+    world.sim.faults.inject("iam", "PutRolePolicy", "AccessDenied", times=99)
+    contain.plan(case, world.suspect, only=["identity"]).apply()
+    begun = len(changes())
+    (step,) = contain.undo_plan(case).apply().steps
+    assert step.status is Status.SKIPPED
+    assert len(changes()) == begun
+
+
+def test_an_undo_takes_away_in_iam_only_what_irkit_named(case, world, changes):
+    theirs = Call(service="iam", operation="DeleteRole", params={"RoleName": "web"})
+    harm = Step(
+        verb="capture.odd", target="x", title="odd", act=lambda _: Outcome(undo=Undo(calls=(theirs,)))
+    )
+    Plan(case, [harm], title="odd").apply()
+    (step,) = contain.undo_plan(case).apply().steps
+    assert step.status is Status.FAILED
+    assert changes() == []
