@@ -68,6 +68,7 @@ class Sessions:
         self.responder = responder
         self.region = region
         self.role = role_arn(role) if role else None
+        self._many = False
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str], Any] = {}
         self._session: boto3.Session | None = None
@@ -113,13 +114,25 @@ class Sessions:
             said = self.client("sts").get_caller_identity()
         return Identity(account=said["Account"], arn=said["Arn"], user_id=said["UserId"])
 
+    def share(self) -> None:
+        """Prepare for many captures at once: when AWS asks for fewer requests, all of them slow down together.
+
+        The client of a service is one for all of them, and in botocore's adaptive mode so is its rate. Without it each
+        would go on at its own pace and they would use up the client's allowance of retries for each other.
+        https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+        """
+        with self._lock:
+            if not self._many:
+                self._many = True
+                self._clients.clear()
+
     def _config(self) -> Config:
         return Config(
             user_agent_extra=self.user_agent,
-            retries={"mode": "standard", "max_attempts": 6},
+            retries={"mode": "adaptive" if self._many else "standard", "max_attempts": 6},
             connect_timeout=5,
             read_timeout=60,
-            max_pool_connections=32,
+            max_pool_connections=128 if self._many else 32,
         )
 
     def _assumed(self, role: str) -> boto3.Session:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from irkit.aws.names import account_id, bucket_name, region_name, role_arn, topic_arn
+from irkit.capture import destination
 from irkit.case import Case, case_name
 from irkit.errors import BadInput, NotFound
 from irkit.escape import for_terminal
 
-_SOURCES = ("cloudtrail", "flow_logs", "trail", "evidence_bucket", "topic")
+_SOURCES = ("cloudtrail", "flow_logs", "trail", "evidence_bucket", "topic", *destination.NAMES)
 _FIXED = ("region", "account", "role")
 
 
@@ -31,6 +32,7 @@ def check(case_id: str, sources: Mapping[str, str], **facts: Any) -> None:
             topic_arn(value)
         if name == "evidence_bucket":
             bucket_name(value)
+    destination.Destination.parsed(sources, home=facts["region"])
 
 
 def same(opened: Case, sources: Mapping[str, str], **facts: Any) -> None:

@@ -27,11 +27,15 @@ class Run:
 
 
 def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
-    """The plan of a run: `capture`, `contain` take `instance_id`, `only`; `playbook` takes `playbook`, `inputs`."""
+    """The plan of a run: `capture`, `contain` take `instance_id`, `only`; `playbook` takes `playbook`, `inputs`.
+
+    `capture` takes `keep` too: where the snapshots go, over what the case says.
+    """
     if what == "capture":
         from irkit import capture
 
-        return capture.plan(case, args["instance_id"], only=args.get("only") or None)
+        keep = dict(args.get("keep") or {})
+        return capture.plan(case, args["instance_id"], only=args.get("only") or None, keep=keep)
     if what == "contain":
         from irkit import contain
 
@@ -52,10 +56,27 @@ def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
 def start(case: Case, what: str, args: Mapping[str, Any], *, progress: Progress = silent) -> Report:
     """Journal the run, apply its plan, journal how it ended. The plan is made first: bad input begins nothing."""
     plan = planned(case, what, args)
+    return _applied(case, begun(case, what, args), plan, progress)
+
+
+def begun(case: Case, what: str, args: Mapping[str, Any]) -> Run:
+    """The run, which is in the journal from now on; the one that stands there unfinished, if it is the same."""
     run = Run(id=_id(case, what, args), what=what, args=args)
     if run.id not in {r.id for r in unfinished(case)}:
         case.journal.append(Kind.RUN, run=run.id, what=what, args=plain(args))
-    return _applied(case, run, plan, progress)
+    return run
+
+
+def ended(case: Case, run: Run, report: Report) -> None:
+    """Journal that the run has ended, and what it left undone."""
+    case.journal.append(
+        Kind.ENDED,
+        run=run.id,
+        what=run.what,
+        complete=report.complete,
+        failed=[s.verb for s in report.failed],
+        missing=[f"{s.verb}: {m}" for s in report.steps for m in s.missing],
+    )
 
 
 def _id(case: Case, what: str, args: Mapping[str, Any]) -> str:
@@ -109,13 +130,6 @@ def _applied(case: Case, run: Run, plan: Plan, progress: Progress) -> Report:
     report = plan.apply(progress=progress)
     # Once more at the end: the kernel of a run that was killed outlives it by a moment, and may have held its part.
     case.evidence.recover(note=progress)
-    case.journal.append(
-        Kind.ENDED,
-        run=run.id,
-        what=run.what,
-        complete=report.complete,
-        failed=[s.verb for s in report.failed],
-        missing=[f"{s.verb}: {m}" for s in report.steps for m in s.missing],
-    )
+    ended(case, run, report)
     case.close()
     return report
