@@ -101,7 +101,6 @@ def _act(running: Running, instance: Instance, tool: Tool, memory: int, limit: i
     else:
         said, gap = dump.heard(earlier) if earlier else (host.Said(values={}), None)
         command = earlier or ""
-    transfer.clean_up()
     return _kept(running, instance, transfer, found, said, gap, command, tool)
 
 
@@ -149,7 +148,7 @@ def _kept(
         "object": where, "version": found.version, "etag": found.etag, "size": found.size, "sha256": sha256,
         "host_sha256": said.sha256, "agree": said.sha256 == sha256, "item": item.id if item else None,
         "command": command, "tool": tool.path.name, "tool_sha256": tool.sha256, "tool_args": tool.arguments,
-        "signed_by": transfer.signed_by,
+        "signed_by": transfer.signed_by, "links_removed": transfer.clean_up(),
     }  # fmt: skip
     record = json.dumps(
         result | {"host_said": dict(said.values), "missing": missing}, indent=1, sort_keys=True

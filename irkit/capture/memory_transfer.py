@@ -177,15 +177,24 @@ class Transfer:
             self._abort(self.upload)
             self.upload = None
 
-    def clean_up(self) -> None:
-        """Remove the tool and the lists; under Object Lock older versions stay, with links that have ended."""
-        keys = [f"{self.prefix}tool", *(self._list_key(n) for n in range(1, self._lists + 1))]
+    def clean_up(self) -> bool:
+        """Remove the tool and the lists, and say whether that went well.
+
+        Under Object Lock older versions stay: a tool that anybody may have, and links that have ended.
+        """
         try:
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self.prefix, **self._owner
+            )
+            keys = [o["Key"] for page in pages for o in page.get("Contents", ())]
             for n in range(0, len(keys), 1000):
                 named = [{"Key": k} for k in keys[n : n + 1000]]
-                self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": named, "Quiet": True})
+                self._client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": named, "Quiet": True}, **self._owner
+                )
         except (BotoCoreError, ClientError):
-            return  # what stays is a tool that anybody may have, and links that have ended
+            return False
+        return True
 
     def read(self, found: Arrived) -> Iterator[bytes]:
         """The dump as S3 gives it back, read on where a connection breaks."""
