@@ -94,5 +94,7 @@ def _where(case_id: str | None, cases: Path | None, tables: Path | None) -> Path
 
         tables = Case.load(str(case_id), cases=cases).tables_dir
     if not tables.is_dir():
-        raise NotFound(f"there are no tables in {for_terminal(tables)}", hint="`irkit logs ingest` makes them")
+        raise NotFound(
+            f"there are no tables in {for_terminal(tables)}", hint="`irkit logs ingest` makes them"
+        )
     return tables

@@ -11,19 +11,44 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 Record = dict[str, Any]
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 # Top-level fields that CloudTrail's record has; a rule that asks for another never matches.
-TEXTS = (
-    "eventID eventName eventSource eventType eventCategory eventVersion awsRegion recipientAccountId sourceIPAddress"
-    " userAgent errorCode errorMessage requestID sharedEventID vpcEndpointId apiVersion vpcEndpointAccountId"
-).split()
-NESTED = (
-    "userIdentity requestParameters responseElements additionalEventData resources tlsDetails serviceEventDetails"
-    " insightDetails addendum eventContext edgeDeviceDetails"
-).split()
+TEXTS = [
+    "eventID",
+    "eventName",
+    "eventSource",
+    "eventType",
+    "eventCategory",
+    "eventVersion",
+    "awsRegion",
+    "recipientAccountId",
+    "sourceIPAddress",
+    "userAgent",
+    "errorCode",
+    "errorMessage",
+    "requestID",
+    "sharedEventID",
+    "vpcEndpointId",
+    "apiVersion",
+    "vpcEndpointAccountId",
+]
+NESTED = [
+    "userIdentity",
+    "requestParameters",
+    "responseElements",
+    "additionalEventData",
+    "resources",
+    "tlsDetails",
+    "serviceEventDetails",
+    "insightDetails",
+    "addendum",
+    "eventContext",
+    "edgeDeviceDetails",
+]
 OTHERS = ["eventTime", "readOnly", "managementEvent", "sessionCredentialFromConsole"]
 
 
@@ -48,7 +73,8 @@ def correlated(
             if not matches(base, record):
                 continue
             key = tuple(
-                _single(record, told.get("aliases", {}).get(f, {}).get(base["name"], f)) for f in told.get("group-by", [])
+                _single(record, told.get("aliases", {}).get(f, {}).get(base["name"], f))
+                for f in told.get("group-by", [])
             )
             if None not in key:
                 groups.setdefault(key, []).append((_time(record), number, record))
@@ -177,7 +203,7 @@ def _value(field: str, modifiers: list[str], wanted: Any, record: Record) -> boo
         return not values
     if wanted == "*" and not set(modifiers) & {"re", "fieldref"}:
         return bool(values)
-    nested = field.split(".")[0] in NESTED and field not in _COLUMNS
+    nested = field.split(".", maxsplit=1)[0] in NESTED and field not in _COLUMNS
     test = _test(modifiers, wanted, record)
     texts = [_text(value) for value in values]
     if nested and _searches(modifiers, wanted):
@@ -197,7 +223,9 @@ def _searches(modifiers: list[str], wanted: Any) -> bool:
     if "re" in modifiers:
         return True
     plain = {"contains", "startswith", "endswith"} & set(modifiers) and "fieldref" not in modifiers
-    return bool(plain) or (isinstance(wanted, str) and not modifiers and bool(re.search(r"(?<!\\)[*?]", wanted)))
+    return bool(plain) or (
+        isinstance(wanted, str) and not modifiers and bool(re.search(r"(?<!\\)[*?]", wanted))
+    )
 
 
 def _test(modifiers: list[str], wanted: Any, record: Record) -> Callable[[str], bool]:
@@ -212,13 +240,20 @@ def _test(modifiers: list[str], wanted: Any, record: Record) -> Callable[[str], 
             compare = str.__contains__
         return lambda text: any(compare(text.lower(), one) for one in other)
     if "re" in modifiers:
-        flags = sum({"i": re.I, "m": re.M, "s": re.S}[m] for m in modifiers if m in "ims")
+        flags = sum(
+            {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}[m] for m in modifiers if m in "ims"
+        )
         pattern = re.compile(wanted, flags)
         return lambda text: bool(pattern.search(text))
     if "cidr" in modifiers:
         network = ipaddress.ip_network(wanted)
         return lambda text: _inside(text, network)
-    for name, compared in (("lte", float.__le__), ("lt", float.__lt__), ("gte", float.__ge__), ("gt", float.__gt__)):
+    for name, compared in (
+        ("lte", float.__le__),
+        ("lt", float.__lt__),
+        ("gte", float.__ge__),
+        ("gt", float.__gt__),
+    ):
         if name in modifiers:
             return lambda text: (n := _number(text)) is not None and compared(n, float(wanted))
     if "hour" in modifiers:
@@ -229,8 +264,13 @@ def _test(modifiers: list[str], wanted: Any, record: Record) -> Callable[[str], 
         return lambda text: text == str(wanted) or _number(text) == wanted
     before = ".*" if {"contains", "endswith"} & set(modifiers) else ""
     after = ".*" if {"contains", "startswith"} & set(modifiers) else ""
-    pattern = re.compile(before + _pattern(wanted) + after, re.S | (0 if "cased" in modifiers else re.I))
+    pattern = _compiled(before, wanted, after, 0 if "cased" in modifiers else re.IGNORECASE)
     return lambda text: bool(pattern.fullmatch(text))
+
+
+@cache
+def _compiled(before: str, wanted: str, after: str, flags: int) -> re.Pattern[str]:
+    return re.compile(before + _pattern(wanted) + after, re.DOTALL | flags)
 
 
 def _pattern(wanted: str) -> str:
@@ -245,7 +285,7 @@ def _pattern(wanted: str) -> str:
 
 
 def _keyword(wanted: Any, record: Record) -> bool:
-    pattern = re.compile(".*" + _pattern(str(wanted)) + ".*", re.S | re.I)
+    pattern = _compiled(".*", str(wanted), ".*", re.IGNORECASE)
     texts = [str(record[name]) for name in TEXTS if record.get(name) is not None]
     for name in NESTED:
         if record.get(name) is not None:

@@ -40,38 +40,32 @@ class Dictionary:
         asked: dict[str, set[Test]] = {}
         for condition in conditions:
             for leaf in leaves(condition):
-                column = _column(leaf)
+                column = repetitive_column(leaf)
                 if column is not None:
                     asked.setdefault(column, set()).add(leaf.test)
         self._passed: dict[tuple[str, Test], frozenset[str]] = {}
-        self._all: dict[str, frozenset[str]] = {}
         for column, tests in asked.items():
             self._resolve(tables, column, sorted(tests, key=repr))
 
     def _resolve(self, tables: Tables, column: str, tests: list[Test]) -> None:
-        found = tables.rows(
-            f"select distinct {column} from cloudtrail where {column} is not null limit {_MOST_VALUES + 1}"  # noqa: S608
-        )
+        by_hand = [test for test in tests if isinstance(test, InNetwork) and _by_hand(test)]
+        # Only a test that SQL cannot make is worth more values than this.
+        limit = "" if by_hand else f" limit {_MOST_VALUES + 1}"
+        found = tables.rows(f"select distinct {column} from cloudtrail where {column} is not null{limit}")  # noqa: S608
         values = [str(value) for (value,) in found]
-        if len(values) > _MOST_VALUES:
+        for wanted in by_hand:
+            self._passed[column, wanted] = frozenset(value for value in values if _within(wanted, value))
+        asked = [test for test in tests if not _by_hand(test)]
+        if not asked or len(values) > _MOST_VALUES:
             return
-        self._all[column] = frozenset(values)
-        in_sql = [test for test in tests if not _by_hand(test)]
-        said = ", ".join(f"coalesce({column_test(test, 'v')}, false)" for test in in_sql)
-        rows = (
-            tables.rows(f"select v, {said} from (select unnest($found) as v) t", {"found": values})  # noqa: S608
-            if in_sql
-            else []
-        )
-        for number, test in enumerate(in_sql, start=1):
+        said = ", ".join(f"coalesce({column_test(test, 'v')}, false)" for test in asked)
+        rows = tables.rows(f"select v, {said} from (select unnest($found) as v) t", {"found": values})  # noqa: S608
+        for number, test in enumerate(asked, start=1):
             self._passed[column, test] = frozenset(row[0] for row in rows if row[number])
-        for test in tests:
-            if isinstance(test, InNetwork) and _by_hand(test):
-                self._passed[column, test] = frozenset(v for v in values if _within(test, v))
 
     def decide(self, leaf: Leaf) -> Condition:
         """What is known of a test beforehand: that none passes, or which values do."""
-        column = _column(leaf)
+        column = repetitive_column(leaf)
         if leaf.field is not None and place(leaf.field).column is None:
             return Known(False)
         passed = None if column is None else self._passed.get((column, leaf.test))
@@ -88,7 +82,7 @@ class Dictionary:
         return simplified(condition, self.decide)
 
 
-def _column(leaf: Leaf) -> str | None:
+def repetitive_column(leaf: Leaf) -> str | None:
     """The repetitive column that a leaf tests, if it does."""
     if leaf.field is None or isinstance(leaf.test, SameAs | HasValue | Exists):
         return None

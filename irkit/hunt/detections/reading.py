@@ -16,13 +16,16 @@ import yaml
 from irkit.errors import BadInput, NotFound
 from irkit.escape import for_terminal
 from irkit.findings import SEVERITIES, Severity
-from irkit.hunt.detections.condition import SameAs, leaves
+from irkit.hunt.detections.condition import Condition, Known, Leaf, SameAs, leaves, simplified
+from irkit.hunt.detections.dictionary import repetitive_column
 from irkit.hunt.detections.fields import place
+from irkit.hunt.detections.policy import policy
 from irkit.hunt.detections.predicate import predicate
 from irkit.hunt.detections.rule import About, Correlation, CorrelationKind, RefusedRule, Rule, RuleSet
 from irkit.hunt.detections.translation import translated
 
 _MOST_BYTES = 1024 * 1024
+_MOST_VALUES = 20_000
 _TECHNIQUE = re.compile(r"attack\.(t\d{4}(?:\.\d{3})?)", re.IGNORECASE)
 _OPERATORS = {"LT": "<", "LTE": "<=", "GT": ">", "GTE": ">=", "EQ": "=", "NEQ": "<>"}
 _FALSE_ALARMS = frozenset({"", "unknown", "none"})
@@ -97,20 +100,11 @@ def _files(paths: Iterable[Path | str]) -> Iterator[tuple[str, Path]]:
         yield from ((str(p.relative_to(root)), p) for p in found)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them can stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not read in rules")
-        return super().compose_node(parent, index)
-
-
 def _documents(path: Path) -> list[dict[str, Any]]:
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"larger than {_MOST_BYTES:,} bytes")
     try:
-        loaded = list(yaml.load_all(path.read_text(encoding="utf-8"), _Loader))
+        loaded = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
     documents = [one for one in loaded if one is not None]
@@ -118,7 +112,20 @@ def _documents(path: Path) -> list[dict[str, Any]]:
         raise ValueError("empty")
     if not all(isinstance(one, dict) for one in documents):
         raise ValueError("not a rule: no mapping at the top")
+    if _size(documents, _MOST_VALUES) > _MOST_VALUES:
+        raise ValueError(f"more than {_MOST_VALUES:,} values")
     return documents
+
+
+def _size(value: Any, most: int) -> int:
+    """How many values there are, counted to a little over `most`: a few aliases in YAML can stand for billions."""
+    counted = 1
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in parts:
+        if counted > most:
+            break
+        counted += _size(part, most - counted)
+    return counted
 
 
 def _parsed(document: dict[str, Any]) -> Any:
@@ -130,7 +137,7 @@ def _parsed(document: dict[str, Any]) -> Any:
     if "filter" in document:
         raise ValueError("Sigma filters are not applied; put the exclusion into the rule")
     kind = SigmaCorrelationRule if "correlation" in document else SigmaRule
-    return kind.from_dict(document)
+    return kind.from_dict(document, policy=policy())
 
 
 def _for_cloudtrail(source: Any) -> bool:
@@ -140,7 +147,9 @@ def _for_cloudtrail(source: Any) -> bool:
 def _rule(file: str, parsed: Any) -> Rule:
     about = _about(file, parsed)
     condition = translated(parsed)
-    predicate(condition)  # a test that our tables cannot make is refused here, before any scan
+    predicate(
+        simplified(condition, _by_column)
+    )  # what our tables cannot ask is refused here, before any scan
     used = {leaf.field for leaf in leaves(condition) if leaf.field}
     used |= {leaf.test.field for leaf in leaves(condition) if isinstance(leaf.test, SameAs)}
     strange = tuple(sorted(name for name in used if place(name).column is None))
@@ -148,11 +157,16 @@ def _rule(file: str, parsed: Any) -> Rule:
     return Rule(about=about, condition=condition, strange=strange, names=names)
 
 
+def _by_column(leaf: Leaf) -> Condition:
+    """Nothing of a leaf that is decided by the values of its column, whatever it tests."""
+    return Known(False) if repetitive_column(leaf) else leaf
+
+
 def _about(file: str, parsed: Any) -> About:
     level = str(parsed.level.name).lower() if parsed.level else "medium"
     techniques = (_TECHNIQUE.fullmatch(str(tag)) for tag in parsed.tags)
     return About(
-        key=str(parsed.id) if parsed.id else Path(file).stem,
+        key=str(parsed.id or parsed.name or f"{Path(file).stem}:{parsed.title}"),
         title=str(parsed.title),
         file=file,
         level=_severity(level),
