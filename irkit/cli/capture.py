@@ -22,6 +22,7 @@ from irkit.cli.shared import (
     show_plan,
     show_report,
 )
+from irkit.errors import BadInput
 
 
 @click.command()
@@ -65,11 +66,20 @@ def preflight(instance_id: str, case_id: str, cases: Path | None, as_json: bool)
     "--keep", "kept", multiple=True, metavar="NAME=VALUE",
     help="Where snapshots go, over what the case says: forensics_role=ARN, snapshot_lock=governance:90, … Repeatable.",
 )  # fmt: skip
+@click.option(
+    "--posture", type=click.Choice(["balanced", "contain-first", "stealth"]),
+    help="The stages of this posture, in its order, instead of all at once.",
+)  # fmt: skip
+@click.option(
+    "--stage", "stages", multiple=True, type=click.Choice(["read", "disks", "host", "disks-again", "keep"]),
+    help="Only this stage of --posture. Repeatable.",
+)  # fmt: skip
 @apply_option
 @json_option
 def capture(
     instance_ids: tuple[str, ...], case_id: str, cases: Path | None, only: tuple[str, ...], tags: tuple[str, ...],
-    listed: Path | None, jobs: int, kept: tuple[str, ...], apply: bool, as_json: bool,
+    listed: Path | None, jobs: int, kept: tuple[str, ...], posture: str | None, stages: tuple[str, ...], apply: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Take evidence of INSTANCE_IDS: metadata, console, disks, host facts, and what becomes of the snapshots.
 
@@ -78,11 +88,18 @@ def capture(
     """
     from irkit.capture.choosing import chosen
 
+    if posture and (only or kept):
+        raise BadInput("a posture has its own kinds", hint="leave out --posture, or --only and --keep")
+    if stages and not posture:
+        raise BadInput("--stage is a part of a posture", hint="give --posture too")
     wanted = assignments(tags, option="--tag", example="app=shop")
     keep = assignments(kept, option="--keep", example="snapshot_lock=governance:90")
     case = opened(case_id, cases)
     ids = chosen(case, named=instance_ids, listed=listed, tagged=wanted)
-    each = [{"instance_id": i, "only": list(only)} | ({"keep": keep} if keep else {}) for i in ids]
+    more: dict[str, Any] = {"keep": keep} if keep else {}
+    if posture:
+        more = {"posture": posture, "stages": list(stages)}
+    each = [{"instance_id": i, "only": list(only)} | more for i in ids]
     if len(each) == 1:
         _one(case, each[0], apply=apply, as_json=as_json)
     else:

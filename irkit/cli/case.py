@@ -43,7 +43,7 @@ def case() -> None:
 @click.option("--title", default="", help="One line that says what this is about.")
 @click.option(
     "--posture",
-    type=click.Choice(["balanced"]),
+    type=click.Choice(["balanced", "contain-first", "stealth"]),
     default="balanced",
     show_default=True,
     help="The order in which capture and containment run.",

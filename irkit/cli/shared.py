@@ -152,27 +152,6 @@ def _fitted(widths: list[int], room: int) -> list[int]:
     return fitted
 
 
-def respond(
-    what: str,
-    instance_id: str,
-    case_id: str,
-    cases: Path | None,
-    only: Sequence[str],
-    *,
-    apply: bool,
-    as_json: bool,
-) -> None:
-    """Plan the run called `what` on one instance and show it; with `apply` carry it out and exit with its code."""
-    from irkit.playbooks import runs
-
-    case = opened(case_id, cases)
-    args = {"instance_id": instance_id, "only": list(only)}
-    if not apply:
-        show_plan(runs.planned(case, what, args), as_json=as_json)
-        return
-    show_report(runs.start(case, what, args, progress=progress_to_stderr()), as_json=as_json, case=case)
-
-
 def show_plan(plan: Any, *, as_json: bool) -> None:
     """A plan: each step, on what, whether it changes AWS and how it is undone."""
     if as_json:

@@ -29,8 +29,16 @@ class Run:
 def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
     """The plan of a run: `capture`, `contain` take `instance_id`, `only`; `playbook` takes `playbook`, `inputs`.
 
-    `capture` takes `keep` too: where the snapshots go, over what the case says.
+    `capture` takes `keep` too: where the snapshots go, over what the case says; `contain` takes `options`. With
+    `posture` both are those stages of the posture that `stages` names, else all of theirs. `credentials` takes `users`,
+    `keys`, `roles` and the rows of a `chain`.
     """
+    if what in ("capture", "contain") and args.get("posture"):
+        from irkit.playbooks import postures
+
+        room: postures.Room = "capture" if what == "capture" else "contain"
+        wanted = args.get("stages") or ()
+        return postures.plan(case, args["instance_id"], posture=args["posture"], room=room, only=wanted)
     if what == "capture":
         from irkit import capture
 
@@ -39,7 +47,10 @@ def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
     if what == "contain":
         from irkit import contain
 
-        return contain.plan(case, args["instance_id"], only=args.get("only") or None)
+        options = dict(args.get("options") or {})
+        return contain.plan(case, args["instance_id"], only=args.get("only") or None, **options)
+    if what == "credentials":
+        return _credentials(case, args)
     if what == "playbook":
         from irkit.playbooks import run, schema
 
@@ -51,6 +62,17 @@ def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
     raise BadInput(
         f"the journal knows a run of {what}, which this version of irkit does not", hint="use a newer irkit"
     )
+
+
+def _credentials(case: Case, args: Mapping[str, Any]) -> Plan:
+    from irkit import contain
+
+    plans = [contain.user(case, name) for name in args.get("users") or ()]
+    plans += [contain.keys(case, args["keys"])] if args.get("keys") else []
+    plans += [contain.sessions(case, name) for name in args.get("roles") or ()]
+    plans += [contain.chained(case, args["chain"])] if args.get("chain") else []
+    steps = {s.id(case.id): s for plan in plans for s in plan.steps}
+    return Plan(case, steps.values(), title="; ".join(p.title for p in plans) or "no credentials to contain")
 
 
 def start(case: Case, what: str, args: Mapping[str, Any], *, progress: Progress = silent) -> Report:
