@@ -67,6 +67,10 @@ def preflight(instance_id: str, case_id: str, cases: Path | None, as_json: bool)
     help="Where snapshots go, over what the case says: forensics_role=ARN, snapshot_lock=governance:90, … Repeatable.",
 )  # fmt: skip
 @click.option(
+    "--memory", "tool", multiple=True, metavar="NAME=VALUE",
+    help="What dumps memory, over what the case says: memory_tool=PATH, memory_tool_sha256=HEX. Repeatable.",
+)  # fmt: skip
+@click.option(
     "--posture", type=click.Choice(["balanced", "contain-first", "stealth"]),
     help="The stages of this posture, in its order, instead of all at once.",
 )  # fmt: skip
@@ -78,25 +82,28 @@ def preflight(instance_id: str, case_id: str, cases: Path | None, as_json: bool)
 @json_option
 def capture(
     instance_ids: tuple[str, ...], case_id: str, cases: Path | None, only: tuple[str, ...], tags: tuple[str, ...],
-    listed: Path | None, jobs: int, kept: tuple[str, ...], posture: str | None, stages: tuple[str, ...], apply: bool,
-    as_json: bool,
+    listed: Path | None, jobs: int, kept: tuple[str, ...], tool: tuple[str, ...], posture: str | None,
+    stages: tuple[str, ...], apply: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Take evidence of INSTANCE_IDS: metadata, console, disks, host facts, and what becomes of the snapshots.
+    """Take evidence of INSTANCE_IDS: metadata, console, disks, host facts, memory, and what becomes of the snapshots.
 
     Shows the plan unless --apply. With several instances, those are captured side by side, each failing alone; the
     summary has one line for each, and the exit code is 3 if anything of any is missing.
     """
     from irkit.capture.choosing import chosen
 
-    if posture and (only or kept):
-        raise BadInput("a posture has its own kinds", hint="leave out --posture, or --only and --keep")
+    if posture and (only or kept or tool):
+        raise BadInput(
+            "a posture has its own kinds", hint="leave out --posture, or --only, --keep and --memory"
+        )
     if stages and not posture:
         raise BadInput("--stage is a part of a posture", hint="give --posture too")
     wanted = assignments(tags, option="--tag", example="app=shop")
     keep = assignments(kept, option="--keep", example="snapshot_lock=governance:90")
     case = opened(case_id, cases)
     ids = chosen(case, named=instance_ids, listed=listed, tagged=wanted)
-    more: dict[str, Any] = {"keep": keep} if keep else {}
+    memory = assignments(tool, option="--memory", example="memory_tool=./avml")
+    more: dict[str, Any] = ({"keep": keep} if keep else {}) | ({"memory": memory} if memory else {})
     if posture:
         more = {"posture": posture, "stages": list(stages)}
     each = [{"instance_id": i, "only": list(only)} | more for i in ids]

@@ -29,7 +29,7 @@ class Run:
 def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
     """The plan of a run: `capture`, `contain` take `instance_id`, `only`; `playbook` takes `playbook`, `inputs`.
 
-    `capture` takes `keep` too: where the snapshots go, over what the case says; `contain` takes `options`. With
+    `capture` takes `keep` and `memory` too, over what the case says: where snapshots go, and what dumps memory; `contain` takes `options`. With
     `posture` both are those stages of the posture that `stages` names, else all of theirs. `credentials` takes `users`,
     `keys`, `roles` and the rows of a `chain`.
     """
@@ -43,7 +43,9 @@ def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
         from irkit import capture
 
         keep = dict(args.get("keep") or {})
-        return capture.plan(case, args["instance_id"], only=args.get("only") or None, keep=keep)
+        memory = dict(args.get("memory") or {})
+        only = args.get("only") or None
+        return capture.plan(case, args["instance_id"], only=only, keep=keep, memory=memory)
     if what == "contain":
         from irkit import contain
 
