@@ -1,7 +1,7 @@
 """What an intruder on the suspect, or a reader of Systems Manager's history, learns of the responder: nothing to use.
 
 The responder's own credentials are the canaries: they are searched for in every file of the sandbox, in every process
-while the dump runs, in the commands and their output, and in every version of every object that went through the bucket.
+while the dump runs, in the commands and their output, and in every version of every object in the bucket.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ patience=${IRKIT_PATIENCE:-600}
 part_bytes=$IRKIT_PART_BYTES
 folder=
 
-say() { printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr -c '[:print:]' ' ' | cut -c1-400)"; }
+say() { printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr -c '\040-\176' ' ' | cut -c1-400)"; }
 leave() { say failed "$1"; exit "$2"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 clean() {
@@ -134,7 +134,7 @@ why() { # of a status: what S3 or the program said
     403*expired*) echo 'the link has expired' ;;
     *)
       code=$(sed -n 's,.*<Code>\([A-Za-z]*\)</Code>.*,\1,p' "$folder/answer" 2>/dev/null | head -n 1)
-      printf 'HTTP %s %s' "$1" "$code"
+      printf 'HTTP %s' "$1${code:+ $code}"
       ;;
   esac
 }
