@@ -30,8 +30,8 @@ def planned(case: Case, what: str, args: Mapping[str, Any]) -> Plan:
     """The plan of a run: `capture`, `contain` take `instance_id`, `only`; `playbook` takes `playbook`, `inputs`.
 
     `capture` takes `keep` and `memory` too, over what the case says: where snapshots go, and what dumps memory;
-    `contain` takes `options`. With `posture` both are those stages of the posture that `stages` names, else all of theirs. `credentials` takes `users`,
-    `keys`, `roles` and the rows of a `chain`.
+    `contain` takes `options`. With `posture` both are those stages of the posture that `stages` names, else all of
+    theirs. `credentials` takes `users`, `keys`, `roles` and the rows of a `chain`.
     """
     if what in ("capture", "contain") and args.get("posture"):
         from irkit.playbooks import postures
