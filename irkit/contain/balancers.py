@@ -27,11 +27,15 @@ _NETWORK = frozenset({"TCP", "UDP", "TLS", "TCP_UDP", "QUIC", "TCP_QUIC", "GENEV
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """A target group that sends traffic to the instance. `network` tells a Network or Gateway Load Balancer's."""
+    """A target group that sends traffic to the instance. `network` tells a Network or Gateway Load Balancer's.
+
+    `balancers` are the load balancers, by ARN, that listen for the group.
+    """
 
     group: str
     name: str
     network: bool
+    balancers: tuple[str, ...] = ()
 
 
 def registrations(case: Case, subject: Subject) -> Iterator[Registration]:
@@ -44,7 +48,12 @@ def registrations(case: Case, subject: Subject) -> Iterator[Registration]:
         said = client.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
         if _registered(said["TargetHealthDescriptions"], subject.id, subject.addresses):
             network = group.get("Protocol") in _NETWORK
-            yield Registration(group=group["TargetGroupArn"], name=group["TargetGroupName"], network=network)
+            yield Registration(
+                group=group["TargetGroupArn"],
+                name=group["TargetGroupName"],
+                network=network,
+                balancers=tuple(group.get("LoadBalancerArns", [])),
+            )
 
 
 def _registered(

@@ -30,12 +30,20 @@ CONTROLS: Mapping[str, Control] = {
 """Every control, by its verb."""
 
 
-def plan(case: Case, instance_id: str, *, only: Iterable[str] | None = None, **options: Any) -> Plan:
+def plan(
+    case: Case,
+    instance_id: str,
+    *,
+    only: Iterable[str] | None = None,
+    stage: int | None = None,
+    **options: Any,
+) -> Plan:
     """The plan that contains `instance_id`; `only` names kinds out of `KINDS`. It reads and changes nothing.
 
-    Options, all False unless said: `ssm_room` (keep Systems Manager working while the host is captured), `hop` (default
-    True: cut live connections), `hop_seconds` (2.0), `addresses` (take Elastic IPs away), `remove_profile`,
-    `metadata_off`.
+    `stage=1` keeps Systems Manager working while host and memory are captured, in network and identity alike, and
+    `stage=2`, the default, closes that too; `ssm_room=True` is another name for stage 1. The other options are the
+    keyword arguments of `guard.steps`, `fleet.steps` (`leave`, `suspend`), `network.steps` (`hop`, `hop_seconds`,
+    `tracked`, `addresses`) and `identity.steps`, where each is described.
 
     Raises `InvalidName`, `NotFound`, `WrongState` or `Refused` when the instance cannot be contained, and
     `InvalidParameter` for an unknown kind or option. What cannot be looked up becomes a step that fails alone.
@@ -49,6 +57,10 @@ def plan(case: Case, instance_id: str, *, only: Iterable[str] | None = None, **o
     if stray := sorted(set(options) - set().union(*takes.values())):
         known = ", ".join(sorted(set().union(*takes.values())))
         raise InvalidParameter(f"containment has no option {stray[0]!r}", hint=f"choose from {known}")
+    if stage is not None:
+        if stage not in (1, 2):
+            raise InvalidParameter(f"containment has no stage {stage!r}", hint="choose 1 (room for SSM) or 2")
+        options = options | {"ssm_room": stage == 1}
     subject = describe(case, instance_id)
     steps = [
         step

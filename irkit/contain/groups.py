@@ -11,7 +11,7 @@ References:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from irkit.aws.refusals import error_code
@@ -89,14 +89,22 @@ def authorize(
     return tuple(ids)
 
 
-def https_to(addresses: Iterable[str]) -> list[dict[str, Any]]:
-    """Permissions for HTTPS to single addresses."""
+def https_to(args: Args) -> list[dict[str, Any]]:
+    """Permissions for HTTPS to the single `addresses` (IPv4 and IPv6) and the `prefix_lists` that `args` name."""
     tcp = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
-    return [tcp | {"IpRanges": [{"CidrIp": f"{a}/32"}]} for a in sorted(addresses)]
+    hosts: list[dict[str, Any]] = [
+        {"Ipv6Ranges": [{"CidrIpv6": f"{a}/128"}]} if ":" in a else {"IpRanges": [{"CidrIp": f"{a}/32"}]}
+        for a in sorted(args.get("addresses", ()))
+    ]
+    lists: list[dict[str, Any]] = [
+        {"PrefixListIds": [{"PrefixListId": p}]} for p in sorted(args.get("prefix_lists", ()))
+    ]
+    return [tcp | peer for peer in (*hosts, *lists)]
 
 
 def _expected(args: Args) -> list[str]:
-    return sorted(f"out tcp 443-443 {a}/32" for a in args.get("addresses", ()))
+    hosts = [f"{a}/{128 if ':' in a else 32}" for a in args.get("addresses", ())]
+    return sorted(f"out tcp 443-443 {peer}" for peer in (*hosts, *args.get("prefix_lists", ())))
 
 
 def control(purpose: str, intended: str) -> Control:
@@ -115,9 +123,7 @@ def control(purpose: str, intended: str) -> Control:
         if group is None:
             group, ids = _create(case, purpose, vpc)
         ids += revoke_all(case, group)
-        ids += authorize(
-            case, group, outbound=True, permissions=https_to(running.step.args.get("addresses", ()))
-        )
+        ids += authorize(case, group, outbound=True, permissions=https_to(running.step.args))
         return Changed(request_ids=ids, result={"GroupId": group})
 
     def undo(_: str, __: Args, ___: State, after: State) -> Undo:

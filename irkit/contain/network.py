@@ -11,23 +11,23 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from irkit.aws.refusals import translating
-from irkit.contain import groups, history
+from irkit.contain import acl, endpoints, groups, halt, history, host_firewall
+from irkit.contain import addresses as addresses_away
 from irkit.contain.control import Args, Changed, Control, State, call, nothing, request_id, unreadable
-from irkit.errors import AwsError, IrkitError, WrongState
-from irkit.plan import Running, Step, Undo
+from irkit.contain.tracking import tracking
+from irkit.errors import AwsError, InvalidParameter, IrkitError, WrongState
+from irkit.plan import Outcome, Running, Step, Undo
 
 if TYPE_CHECKING:
     from irkit.case import Case
     from irkit.contain.subject import Interface, Subject
 
 STAGE = 20
-SSM_SERVICES = ("ssm", "ssmmessages", "ec2messages")
 _EVERYTHING = [
     {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
     {"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
@@ -146,40 +146,18 @@ INTERFACE = Control(
 )
 
 
-# --- Elastic IP ----------------------------------------------------------------------------------------------
-
-
-def _read_address(case: Case, target: str, _: Args) -> State:
-    found = case.client("ec2").describe_addresses(AllocationIds=[target])["Addresses"][0]
-    return {name: found.get(name) or None for name in ("NetworkInterfaceId", "PrivateIpAddress", "PublicIp")}
-
-
-def _take_address(running: Running, _: State) -> Changed:
-    client = running.case.client("ec2")
-    found = client.describe_addresses(AllocationIds=[running.step.target])["Addresses"][0]
-    return Changed(request_ids=request_id(client.disassociate_address(AssociationId=found["AssociationId"])))
-
-
-def _give_address(target: str, _: Args, before: State, __: State) -> Undo:
-    params: dict[str, Any] = {
-        "AllocationId": target,
-        "NetworkInterfaceId": before["NetworkInterfaceId"],
-        "AllowReassociation": False,
-    }
-    if before["PrivateIpAddress"]:
-        params["PrivateIpAddress"] = before["PrivateIpAddress"]
-    return Undo(calls=(call("ec2", "AssociateAddress", **params),))
-
-
-ADDRESS = Control(
-    verb="network.address",
-    intended="the Elastic IP leads nowhere",
-    read=_read_address,
-    reached=lambda _c, _t, _a, state: not state["NetworkInterfaceId"],
-    change=_take_address,
-    undo=_give_address,
+MANAGED = dataclasses.replace(INTERFACE, refusals=frozenset({"AuthFailure", "OperationNotPermitted"}))
+CONTROLS = (
+    *host_firewall.CONTROLS,
+    QUARANTINE,
+    SSM,
+    HOP,
+    INTERFACE,
+    *acl.CONTROLS,
+    *addresses_away.CONTROLS,
+    *halt.CONTROLS,
 )
-CONTROLS = (QUARANTINE, SSM, HOP, INTERFACE, ADDRESS)
+TRACKED = ("nacl", "host-firewall", "stop")
 
 
 # --- the plan ------------------------------------------------------------------------------------------------
@@ -192,50 +170,61 @@ def steps(
     ssm_room: bool = False,
     hop: bool = True,
     hop_seconds: float = 2.0,
+    tracked: str | None = None,
     addresses: bool = False,
 ) -> list[Step]:
     """The quarantine of every interface of `subject`.
 
-    `ssm_room` keeps the VPC's SSM endpoints reachable while the host is captured; the same plan without it closes that
-    too. `hop=False` avoids the moment in which each interface is open, and leaves live connections up. `addresses`
-    takes Elastic IPs away.
+    `ssm_room` keeps the VPC's endpoints of Systems Manager and S3 reachable while the host is captured; the same plan
+    without it closes that too. In a VPC without them the interfaces are left as they are until then, and the plan says
+    so. `hop=False` avoids the moment in which each interface is open, and leaves live connections up. `tracked` names
+    what is done about connections that stay tracked all the same: `nacl`, `host-firewall` or `stop`. `addresses` takes
+    Elastic IPs, secondary and IPv6 addresses away.
     """
-    from irkit.contain.tracking import tracking
-
+    if tracked is not None and tracked not in TRACKED:
+        raise InvalidParameter(
+            f"tracked flows cannot be ended by {tracked!r}", hint=f"choose from {', '.join(TRACKED)}"
+        )
     if not subject.interfaces:
         return [
             nothing("network.none", subject.id, why=f"{subject.id} has no network interface", stage=STAGE)
         ]
     made: list[Step] = []
+    if tracked == "host-firewall":
+        made += host_firewall.steps(case, subject, stage=STAGE - 1)
     for vpc in subject.vpcs:
-        try:
-            made.append(_group(case, vpc, ssm_room=ssm_room))
-        except IrkitError as why:
-            made.append(
-                unreadable(
-                    SSM.verb, subject.id, title=f"find the SSM endpoints of {vpc}", why=why, stage=STAGE
-                )
-            )
+        faces = [i for i in subject.interfaces if i.vpc == vpc]
+        group = _group(case, subject, vpc, faces, ssm_room=ssm_room)
+        made.append(group)
+        if not group.changes:  # without a group for it there is nothing to put an interface into
+            continue
         if hop:
-            made.append(
-                HOP.step(
-                    case,
-                    vpc,
-                    {},
-                    stage=STAGE,
-                    reversible="deletes the group",
-                    title=f"make a group in {vpc} for interfaces to pass through, so that live connections end",
-                )
-            )
-    made += [
-        _interface(case, subject, i, ssm_room=ssm_room, hop=hop_seconds if hop else 0.0)
-        for i in subject.interfaces
-    ]
-    made.append(tracking(case, subject, stage=STAGE))
-    return made + (list(_addresses(case, subject)) if addresses else [])
+            made.append(_hop_group(case, vpc))
+        made += [
+            _interface(case, subject, i, ssm_room=ssm_room, hop=hop_seconds if hop else 0.0) for i in faces
+        ]
+    made.append(tracking(case, subject, stage=STAGE, handled=tracked is not None))
+    if tracked == "nacl":
+        made += acl.steps(case, subject, stage=STAGE + 2)
+    if addresses:
+        made += addresses_away.steps(case, subject, stage=STAGE + 2)
+    if tracked == "stop":
+        made += halt.steps(case, subject, stage=STAGE + 5)
+    return made
 
 
-def _group(case: Case, vpc: str, *, ssm_room: bool) -> Step:
+def _hop_group(case: Case, vpc: str) -> Step:
+    return HOP.step(
+        case,
+        vpc,
+        {},
+        stage=STAGE,
+        reversible="deletes the group",
+        title=f"make a group in {vpc} for interfaces to pass through, so that live connections end",
+    )
+
+
+def _group(case: Case, subject: Subject, vpc: str, faces: list[Interface], *, ssm_room: bool) -> Step:
     if not ssm_room:
         return QUARANTINE.step(
             case,
@@ -246,14 +235,47 @@ def _group(case: Case, vpc: str, *, ssm_room: bool) -> Step:
             title=f"make a quarantine group without any rule in {vpc}",
         )
     held = next((b for b in history.begun(case) if b.verb == SSM.verb and b.target == vpc), None)
-    args = held.args if held else {"addresses": endpoint_addresses(case, vpc)}
+    args, without = (held.args if held else {}), tuple[str, ...]()
+    if held is None:
+        try:
+            way = endpoints.way_out(case, vpc, faces)
+        except IrkitError as why:
+            title = f"find the endpoints of {vpc}"
+            return unreadable("network.way", subject.id, title=title, why=why, stage=STAGE)
+        if way.lacking:
+            return _no_way(case, subject, vpc, faces, way)
+        without = way.without
+        args = {"addresses": list(way.addresses), "prefix_lists": list(way.prefix_lists)}
     return SSM.step(
         case,
         vpc,
         args,
         stage=STAGE,
         reversible="deletes the group",
-        title=f"make a quarantine group in {vpc} that reaches only the SSM endpoints, for host capture",
+        title="; ".join(
+            [f"make a quarantine group in {vpc} that reaches only the endpoints of SSM and S3", *without]
+        ),
+    )
+
+
+def _no_way(case: Case, subject: Subject, vpc: str, faces: list[Interface], way: endpoints.Way) -> Step:
+    """The step that says why the interfaces are left as they are, unless they are shut already."""
+    shut = groups.made(case, "quarantine", vpc)
+    if shut is not None and all(i.groups == (shut,) for i in faces):
+        return nothing("network.way", subject.id, why=f"{subject.id} is in quarantine already", stage=STAGE)
+    why = (
+        f"{vpc} has no way to Systems Manager but through what a quarantine closes ({'; '.join(way.lacking)}): the "
+        f"interfaces of {subject.id} are left as they are. Capture the host first, within a set time, then contain "
+        "without room for SSM; while data is being stolen or encrypted, contain without room at once"
+    )
+    return Step(
+        verb="network.way",
+        target=subject.id,
+        args={"instance": subject.id, "vpc": vpc, "lacking": list(way.lacking)},
+        title=why,
+        changes=False,
+        stage=STAGE,
+        act=lambda _: Outcome(missing=(why,)),
     )
 
 
@@ -265,70 +287,16 @@ def _interface(case: Case, subject: Subject, interface: Interface, *, ssm_room: 
         else "; live connections stay up"
     )
     ends = "" if ssm_room else "; Systems Manager no longer reaches the host"
-    return INTERFACE.step(
+    managed = (
+        " (an AWS service manages it and may refuse; that is recorded)" if interface.requester_managed else ""
+    )
+    return (MANAGED if managed else INTERFACE).step(
         case,
         interface.id,
         {"instance": subject.id, "vpc": interface.vpc, "room": room, "hop": hop},
-        title=f"put interface {interface.id} of {subject.id} into the quarantine group{exposed}{ends}",
+        title=f"put interface {interface.id} of {subject.id}{managed} into the quarantine group{exposed}{ends}",
         reversible="puts back the groups that it was in",
         stage=STAGE + 1,
         needs=(f"network.{_room({'room': room})}",),
         deadline=180.0,
     )
-
-
-def _addresses(case: Case, subject: Subject) -> Iterator[Step]:
-    try:
-        with translating("look up the Elastic IPs of", subject.id, region=case.facts.region):
-            held = [{"Name": "network-interface-id", "Values": [i.id for i in subject.interfaces]}]
-            said = case.client("ec2").describe_addresses(Filters=held)
-    except IrkitError as why:
-        yield unreadable(
-            "network.addresses",
-            subject.id,
-            why=why,
-            stage=STAGE,
-            title=f"look up the Elastic IPs of {subject.id}",
-        )
-        return
-    now = [a["AllocationId"] for a in said["Addresses"]]
-    earlier = [target for target, _ in history.targets(case, ADDRESS.verb, subject.id)]
-    for allocation in dict.fromkeys([*now, *earlier]):
-        yield ADDRESS.step(
-            case,
-            allocation,
-            {"instance": subject.id},
-            stage=STAGE + 2,
-            title=f"take Elastic IP {allocation} off {subject.id}",
-            reversible="associates it with the same interface and private address",
-        )
-
-
-def endpoint_addresses(case: Case, vpc: str) -> list[str]:
-    """The private addresses of the VPC's own SSM endpoints; raises `WrongState` when one of the three is missing."""
-    client = case.client("ec2")
-    with translating("look up the endpoints of", vpc, region=case.facts.region):
-        pages = client.get_paginator("describe_vpc_endpoints").paginate(
-            Filters=[{"Name": "vpc-id", "Values": [vpc]}]
-        )
-        found = [
-            e
-            for page in pages
-            for e in page["VpcEndpoints"]
-            if e["VpcEndpointType"] == "Interface" and e["State"] == "available"
-        ]
-        mine = {
-            e["ServiceName"].rpartition(".")[2]: e["NetworkInterfaceIds"]
-            for e in found
-            if e["ServiceName"].rpartition(".")[2] in SSM_SERVICES
-        }
-        # ec2messages is no longer needed by current agents, but older ones know nothing else
-        lacking = [name for name in ("ssm", "ssmmessages") if name not in mine]
-        if lacking:
-            raise WrongState(
-                f"{vpc} has no endpoint for {', '.join(lacking)}: a quarantine would cut Systems Manager off",
-                hint="capture the host first, then contain without room for SSM",
-            )
-        interfaces = sorted(i for held in mine.values() for i in held)
-        said = client.describe_network_interfaces(NetworkInterfaceIds=interfaces)
-    return sorted({i["PrivateIpAddress"] for i in said["NetworkInterfaces"]})

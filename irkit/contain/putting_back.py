@@ -12,7 +12,7 @@ from botocore import xform_name
 
 from irkit.aws.refusals import error_code
 from irkit.aws.waiting import TimedOut, wait_until
-from irkit.contain import profile, revocation
+from irkit.contain import acl, host_firewall, profile, revocation
 from irkit.contain.containment import CONTROLS
 from irkit.contain.control import State, request_id
 from irkit.contain.history import Begun
@@ -30,15 +30,20 @@ ALLOWED = frozenset(
         ("autoscaling", "ExitStandby"),
         ("autoscaling", "ResumeProcesses"),
         ("autoscaling", "SetInstanceProtection"),
+        ("ec2", "AssignIpv6Addresses"),
+        ("ec2", "AssignPrivateIpAddresses"),
         ("ec2", "AssociateAddress"),
         ("ec2", "AssociateIamInstanceProfile"),
         ("ec2", "DisassociateIamInstanceProfile"),
         ("ec2", "ReplaceIamInstanceProfileAssociation"),
+        ("ec2", "DeleteNetworkAcl"),
         ("ec2", "DeleteSecurityGroup"),
         ("ec2", "ModifyInstanceAttribute"),
         ("ec2", "ModifyInstanceMetadataOptions"),
         ("ec2", "ModifyNetworkInterfaceAttribute"),
         ("ec2", "ModifySnapshotAttribute"),
+        ("ec2", "ReplaceNetworkAclAssociation"),
+        ("ec2", "StartInstances"),
         ("elb", "RegisterInstancesWithLoadBalancer"),
         ("elbv2", "RegisterTargets"),
         ("iam", "DeleteInstanceProfile"),
@@ -53,6 +58,7 @@ ALLOWED = frozenset(
         ("iam", "UntagRole"),
         ("iam", "UpdateAccessKey"),
         ("kms", "RevokeGrant"),
+        ("ssm", "SendCommand"),
     }
 )
 """The only calls that an undo makes, whatever a journal says."""
@@ -70,7 +76,7 @@ _NAMED = {
     "UntagRole": "TagKeys",
 }
 # What is put back depends on ids that AWS gives anew at every change, so the journal's own calls may be stale.
-_FROM_NOW = frozenset({profile.REPLACED.verb})
+_FROM_NOW = frozenset({acl.DENIED.verb, profile.REPLACED.verb})
 _IN_USE_SECONDS = 30.0
 
 
@@ -140,6 +146,8 @@ def _ours(case: Case, call: Call) -> bool:
         call.operation == "ModifySnapshotAttribute"
     ):  # sharing is taken back; nothing is ever shared by an undo
         return call.params.get("OperationType") == "remove"
+    if call.operation == "SendCommand":  # one script, which can do nothing but open a host's network again
+        return host_firewall.opens(call.params)
     if call.service != "iam" or call.operation not in _NAMED:
         return True
     named = call.params.get(_NAMED[call.operation])

@@ -48,6 +48,7 @@ _OPERATIONS = {
         DescribeNetworkAcls CreateNetworkAcl CreateNetworkAclEntry DeleteNetworkAclEntry
         ReplaceNetworkAclEntry ReplaceNetworkAclAssociation DeleteNetworkAcl DescribeRouteTables
         CreateRouteTable CreateRoute AssociateRouteTable DescribeSubnets CreateSubnet DescribeVpcs CreateVpc
+        AssignPrivateIpAddresses UnassignPrivateIpAddresses AssignIpv6Addresses UnassignIpv6Addresses
         ModifyVpcAttribute DescribeVpcAttribute DescribeVpcEndpoints CreateVpcEndpoint
         DescribeVpcPeeringConnections DescribeNatGateways DescribeInternetGateways CreateInternetGateway
         AttachInternetGateway DescribeManagedPrefixLists DescribePrefixLists DescribeAddresses
@@ -59,6 +60,7 @@ _OPERATIONS = {
     """,
     ("ec2", "L1"): """
         DescribeFlowLogs CreateFlowLogs DeleteFlowLogs GetInstanceUefiData DescribeTransitGatewayAttachments
+        DescribeTransitGatewayVpcAttachments
         CreateTrafficMirrorTarget CreateTrafficMirrorFilter CreateTrafficMirrorSession
         DescribeTrafficMirrorSessions GetEbsEncryptionByDefault EnableEbsEncryptionByDefault
     """,
@@ -216,6 +218,10 @@ _REMARKS = {
     ): "encryption is stated, not done; a key that is not enabled, or does not admit the account, ends in error",
     ("ec2", "CreateVolume"): "from a snapshot it has the snapshot's data",
     ("ec2", "DescribeRegions"): "ap-east-1 is off",
+    (
+        "ec2",
+        "ReplaceNetworkAclAssociation",
+    ): "kept with its 20 entries a direction; no packet is held against it",
     ("ec2", "CreateFlowLogs"): "no records are made; the scenario plants them",
     ("iam", "SimulatePrincipalPolicy"): "identity policies only: no boundary, SCP or resource policy",
     (
@@ -226,7 +232,10 @@ _REMARKS = {
         "sts",
         "AssumeRole",
     ): "trust policy, external id, chaining limit and source identity; session policies deny only",
-    ("sts", "GetFederationToken"): "keys of its own for each; its policy is kept, an Allow in it does not narrow",
+    (
+        "sts",
+        "GetFederationToken",
+    ): "keys of its own for each; its policy is kept, an Allow in it does not narrow",
     ("s3", "PutObject"): "CRC32C and CRC64NVME are not checked",
     ("s3", "PutBucketPolicy"): "Deny is enforced with conditions; Allow opens public reads only",
     ("kms", "PutKeyPolicy"): "kept; looked at when a snapshot is copied, else not enforced",

@@ -18,7 +18,7 @@ from irkit.case import Case
 from irkit.sim import Simulator
 
 # What AWS itself gives out anew whenever something is put back; everything else must be as it was.
-ASSIGNED_BY_AWS = {"AssociationId", "AssociationTime", "Timestamp"}
+ASSIGNED_BY_AWS = {"AssociationId", "AssociationTime", "NetworkAclAssociationId", "Timestamp"}
 QUICK = {"hop_seconds": 0.01}
 
 

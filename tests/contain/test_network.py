@@ -6,7 +6,7 @@ import pytest
 
 from irkit import contain
 from irkit.contain import groups
-from irkit.plan import Plan, Status
+from irkit.plan import Status
 
 DENIED = "UnauthorizedOperation"
 
@@ -150,78 +150,6 @@ def test_a_new_group_that_aws_does_not_show_yet_is_waited_for(case, world):
     world.sim.faults.inject("ec2", "DescribeSecurityGroups", "InvalidGroup.NotFound", times=2,
                             when=lambda r: bool(r._get_param("GroupIds")))  # fmt: skip
     assert network(case, world.suspect).apply().complete
-
-
-def test_room_for_systems_manager_needs_its_endpoints_and_fails_alone_without(case, world):
-    report = network(case, world.suspect, ssm_room=True).apply()
-    assert [s.verb for s in report.failed] == ["network.ssm"]
-    assert "capture the host first" in report.failed[0].why
-    assert all(s.status is not Status.DONE for s in report.steps if s.verb == "network.interface")
-
-
-def test_stage_one_reaches_only_the_ssm_endpoints_and_stage_two_nothing_without_opening_again(
-    case, world, changes
-):
-    ec2 = world.client("ec2")
-    made = [
-        ec2.create_vpc_endpoint(
-            VpcId=world.vpc, ServiceName=f"com.amazonaws.us-east-1.{name}", VpcEndpointType="Interface",
-            SubnetIds=[world.subnet],
-        )["VpcEndpoint"]["VpcEndpointId"]
-        for name in ("ssm", "ssmmessages")
-    ]  # fmt: skip
-    assert network(case, world.suspect, ssm_room=True).apply().complete
-    (first,) = tagged(world, case, "ssm")
-    assert [groups_of(world, i) for i in world.interfaces] == [[first], [first]]
-    held = sorted(groups.in_words(r) for r in rules_of(world, first))
-    ends = ec2.describe_vpc_endpoints(VpcEndpointIds=made)["VpcEndpoints"]
-    faces = ec2.describe_network_interfaces(
-        NetworkInterfaceIds=[i for e in ends for i in e["NetworkInterfaceIds"]]
-    )
-    assert held == sorted(f"out tcp 443-443 {i['PrivateIpAddress']}/32" for i in faces["NetworkInterfaces"])
-
-    begun = len(changes())
-    assert network(case, world.suspect).apply().complete
-    assert not [c for c in changes()[begun:] if c.startswith("Authorize")]
-    (second,) = tagged(world, case, "quarantine")
-    assert [groups_of(world, i) for i in world.interfaces] == [[second], [second]]
-    assert network(case, world.suspect, ssm_room=True).apply().complete
-    assert [groups_of(world, i) for i in world.interfaces] == [[second], [second]], "it is not opened again"
-    assert not [v for v in contain.prove(case, world.suspect).open if v.control.startswith("network")]
-    assert contain.undo_plan(case).apply().complete
-    assert sorted(groups_of(world, world.interfaces[0])) == sorted([world.web, world.admin])
-    assert tagged(world, case, "ssm") == []
-    ec2.delete_vpc_endpoints(VpcEndpointIds=made)
-
-
-def test_flows_that_the_hop_cannot_end_are_named(case, world):
-    ec2, elb = world.client("ec2"), world.client("elbv2")
-    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
-    gateway = ec2.create_nat_gateway(SubnetId=world.subnet, AllocationId=address)["NatGateway"][
-        "NatGatewayId"
-    ]
-    table = ec2.create_route_table(VpcId=world.vpc)["RouteTable"]["RouteTableId"]
-    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway)
-    held = ec2.associate_route_table(RouteTableId=table, SubnetId=world.subnet)["AssociationId"]
-    group = elb.create_target_group(Name="tcp", Protocol="TCP", Port=22, VpcId=world.vpc)["TargetGroups"][0][
-        "TargetGroupArn"
-    ]
-    balancer = elb.create_load_balancer(Name="tcp", Subnets=[world.subnet], Type="network")["LoadBalancers"][
-        0
-    ]["LoadBalancerArn"]
-    elb.create_listener(LoadBalancerArn=balancer, Protocol="TCP", Port=22,
-                        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}])  # fmt: skip
-    elb.register_targets(TargetGroupArn=group, Targets=[{"Id": world.suspect, "Port": 22}])
-    try:
-        plan = network(case, world.suspect)
-        report = Plan(case, [s for s in plan.steps if s.verb == "network.tracked"], title="look").apply()
-        told = " ".join(report.steps[0].missing)
-        assert f"a NAT gateway ({gateway})" in told
-        assert "the network load balancer of target group tcp" in told
-    finally:
-        ec2.disassociate_route_table(AssociationId=held)
-        elb.delete_load_balancer(LoadBalancerArn=balancer)
-        elb.delete_target_group(TargetGroupArn=group)
 
 
 def test_a_second_instance_of_the_case_shares_the_groups_and_undoing_one_leaves_the_other_shut(case, world):

@@ -10,6 +10,7 @@ SERVICES = (
     "cloudtrail",
     "ec2",
     "network",
+    "endpoints",
     "volumes",
     "locks",
     "nodes",

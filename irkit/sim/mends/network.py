@@ -1,4 +1,4 @@
-"""EC2 networks: groups in use stay, a new network ACL denies, and what is named must exist."""
+"""EC2 networks: groups in use stay, network ACLs deny and have limits, what is named must exist, AWS's own is AWS's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from irkit.sim.seams import mends
 
 if TYPE_CHECKING:
     from moto.core.responses import ActionResult
+
+
+# https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
+ENTRIES = 20
+IMPLICIT = 32767
 
 
 @mends(SecurityGroupBackend, "delete_security_group")
@@ -46,6 +51,8 @@ def _referenced(backend: Any, group_id: str) -> bool:
 def modify_network_interface_attribute(original: Any, self: Any) -> ActionResult:
     """Change an interface; its groups must exist and belong to its VPC."""
     interface = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
+    if getattr(interface, "requester_managed", False):
+        raise Refusal("AuthFailure", "You do not have permission to access the specified resource.")
     for group_id in self._get_param("Groups") or []:
         group = self.ec2_backend.get_security_group_from_id(group_id)
         if group is None:
@@ -89,3 +96,50 @@ def create_network_acl(original: Any, self: Any, vpc_id: str, tags: Any = None, 
                 ipv6_cidr_block=None,
             )
     return made
+
+
+@mends(NetworkAclBackend, "create_network_acl_entry")
+def create_network_acl_entry(original: Any, self: Any, network_acl_id: str, *args: Any, **entry: Any) -> Any:
+    """An entry; 20 a direction is AWS's quota, and only the implicit ones have numbers above 32766."""
+    acl, number = self.get_network_acl(network_acl_id), int(entry.get("rule_number") or args[0])
+    egress = str(entry.get("egress")).lower() == "true"
+    held = [
+        e
+        for e in acl.network_acl_entries
+        if (str(e.egress).lower() == "true") is egress and int(e.rule_number) < IMPLICIT
+    ]
+    if number < IMPLICIT and len(held) >= ENTRIES:
+        raise Refusal(
+            "NetworkAclEntryLimitExceeded",
+            f"The maximum number of network acl entries ({ENTRIES}) has been reached",
+        )
+    return original(self, network_acl_id, *args, **entry)
+
+
+@mends(NetworkAclBackend, "replace_network_acl_association")
+def replace_network_acl_association(
+    original: Any, self: Any, association_id: str, network_acl_id: str
+) -> Any:
+    """Give a subnet another ACL of its VPC; the association gets a new id."""
+    held = [acl for acl in self.network_acls.values() if association_id in acl._associations]
+    if not held:
+        raise Refusal(
+            "InvalidAssociationID.NotFound", f"The association ID '{association_id}' does not exist"
+        )
+    if self.get_network_acl(network_acl_id).vpc_id != held[0].vpc_id:
+        raise Refusal(
+            "InvalidParameterValue",
+            f"{network_acl_id} and the subnet of {association_id} belong to different networks",
+        )
+    return original(self, association_id, network_acl_id)
+
+
+@mends(EC2Response, "create_network_acl_entry")
+def answer_network_acl_entry(original: Any, self: Any) -> ActionResult:
+    """An entry with its ICMP type and code, which moto looks for under another name."""
+    answer: ActionResult = original(self)
+    kind, code = self._get_param("IcmpTypeCode.Type"), self._get_param("IcmpTypeCode.Code")
+    if kind is not None or code is not None:
+        entry = self.ec2_backend.get_network_acl(self._get_param("NetworkAclId")).network_acl_entries[-1]
+        entry.icmp_type, entry.icmp_code = kind, code
+    return answer
