@@ -202,6 +202,7 @@ class Download:
             end = time.monotonic() + _SECOND
             for thread in threads:
                 thread.join(max(0.0, end - time.monotonic()))
+            self._fetcher.pace.look()
             read = self._read
             seen.append((time.monotonic(), read))
             rate = (read - seen[0][1]) / max(seen[-1][0] - seen[0][0], 1e-6)

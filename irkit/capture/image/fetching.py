@@ -33,6 +33,10 @@ _THROTTLED_TRIES = 14
 _TOKEN_TRIES = 3
 _LONGEST_PAUSE = 20.0
 _FIRST_PAUSE = 0.1
+_AT_FIRST = 8
+# Processors at work above which more threads only wait for each other.
+_BUSY = 0.9
+_EASED_SECONDS = 5.0
 _THROTTLED = frozenset(
     {
         "RequestThrottledException",
@@ -55,19 +59,34 @@ class Stopped(IrkitError):
 
 
 class Pace:
-    """How many requests may be under way: halved when AWS asks for fewer, and grown again while it does not."""
+    """How many blocks may be under way: a few at first, more while the machine has time for them, up to `most`.
+
+    Threads that wait for Python's lock cost more than they bring, so no more are let on than keep the processor at
+    work. When AWS asks for fewer requests their number is halved, and grows again slowly.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = float(most)
-        self._allowed = float(most)
+        self._allowed = float(min(most, _AT_FIRST))
         self._active = 0
         self._eased = 0.0
+        self._looked = (time.monotonic(), time.process_time())
         self._changed = threading.Condition()
 
     @property
     def allowed(self) -> int:
-        """Requests that may be under way at present."""
+        """Blocks that may be under way at present."""
         return max(1, int(self._allowed))
+
+    def look(self) -> None:
+        """See whether the machine has time for more; to be called about once a second."""
+        with self._changed:
+            then, used = self._looked
+            self._looked = (time.monotonic(), time.process_time())
+            wall, busy = self._looked[0] - then, self._looked[1] - used
+            if busy < _BUSY * wall and time.monotonic() - self._eased > _EASED_SECONDS:
+                self._allowed = min(self._most, self._allowed * 1.5)
+                self._changed.notify_all()
 
     def __enter__(self) -> None:
         with self._changed:
@@ -78,8 +97,6 @@ class Pace:
     def __exit__(self, *_: object) -> None:
         with self._changed:
             self._active -= 1
-            if self._allowed < self._most:
-                self._allowed = min(self._most, self._allowed + 1 / (2 * self._allowed))
             self._changed.notify()
 
     def ease(self) -> None:
@@ -158,7 +175,7 @@ class Reader:
             try:
                 with self._all.pace:
                     received = self._connection.fetch(path, query)
-                digest = hashlib.sha256(received.data).digest()
+                    digest = hashlib.sha256(received.data).digest()
                 if _agrees(received, digest):
                     return received.data, digest
                 kind, error = "corrupt", self._corrupt(block.index)

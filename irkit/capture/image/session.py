@@ -25,40 +25,64 @@ from irkit.capture.image.transport import (
 
 
 class SessionTransport:
-    """Blocks by way of botocore's HTTP session."""
+    """Blocks by way of botocore's HTTP session, which the threads share."""
 
     name = "boto3"
 
-    def __init__(self, to: Endpoint, *, workers: int) -> None:
-        self._to = to
-        self._signer = Signer(to.credentials, region=to.region, service="ebs", host=urlsplit(to.url).netloc)
+    def __init__(self, to: Endpoint, *, block_size: int, workers: int) -> None:
         timeout: Any = (CONNECT_SECONDS, READ_SECONDS)
-        self._session = URLLib3Session(
-            verify=to.trusted,
-            proxies=dict(to.proxies),
-            timeout=timeout,
-            max_pool_connections=workers,
+        self.to = to
+        self.block_size = block_size
+        self.signer = Signer(to.credentials, region=to.region, service="ebs", host=urlsplit(to.url).netloc)
+        self.session = URLLib3Session(
+            verify=to.trusted, proxies=dict(to.proxies), timeout=timeout, max_pool_connections=workers
         )
 
-    def connect(self) -> SessionTransport:
-        """The session itself, which threads may share."""
-        return self
+    def connect(self) -> SessionConnection:
+        """A buffer for one thread; the connections are the session's."""
+        return SessionConnection(self)
+
+
+class SessionConnection:
+    """One thread's buffer, which answers are read into."""
+
+    def __init__(self, transport: SessionTransport) -> None:
+        self._to = transport
+        self._view = memoryview(bytearray(transport.block_size))
 
     def fetch(self, path: str, query: str) -> Received:
         """The answer to one GET; see `Connection`."""
-        headers: Any = self._signer.headers(path, query) | {"User-Agent": self._to.user_agent}
-        url = f"{self._to.url.rstrip('/')}{path}?{query}"
-        answer = self._session.send(AWSPreparedRequest("GET", url, headers, None, True))
-        # One read into one buffer: iterating, as botocore's `content` does, would copy the block again.
-        body: bytes = answer.raw.read(decode_content=False)
+        to = self._to
+        headers: Any = to.signer.headers(path, query) | {"User-Agent": to.to.user_agent}
+        url = f"{to.to.url.rstrip('/')}{path}?{query}"
+        answer = to.session.send(AWSPreparedRequest("GET", url, headers, None, True))
         told = {name.lower(): value for name, value in answer.headers.items()}
         if answer.status_code != 200:
-            raise refusal(answer.status_code, told, body)
-        if len(body) != int(told.get("content-length", len(body))):
-            raise MalformedError(f"{len(body)} of {told['content-length']} bytes came")
-        return Received(
-            memoryview(body), told.get("x-amz-checksum", ""), told.get("x-amz-checksum-algorithm", "")
-        )
+            raise refusal(answer.status_code, told, answer.raw.read(decode_content=False))
+        data = self._body(answer.raw, told.get("content-length", ""))
+        return Received(data, told.get("x-amz-checksum", ""), told.get("x-amz-checksum-algorithm", ""))
 
     def close(self) -> None:
         """Nothing: the connections are the session's."""
+
+    def _body(self, raw: Any, length: str) -> memoryview:
+        """The body, in the buffer where urllib3 lets the socket write there; its own `readinto` copies twice."""
+        source = getattr(raw, "_fp", None)
+        if not length.isdecimal() or int(length) > len(self._view) or not hasattr(source, "readinto"):
+            return memoryview(raw.read(decode_content=False))
+        try:
+            data = self._filled(source, int(length))
+        except BaseException:
+            raw.close()
+            raise
+        raw.release_conn()
+        return data
+
+    def _filled(self, source: Any, whole: int) -> memoryview:
+        got = 0
+        while got < whole:
+            count = source.readinto(self._view[got:whole])
+            if count == 0:
+                raise MalformedError(f"{got} of {whole} bytes came")
+            got += count
+        return self._view[:whole]

@@ -101,7 +101,7 @@ def chosen(name: str, to: Endpoint, *, block_size: int, workers: int) -> tuple[T
     if name == "raw" and not to.proxies:
         return RawTransport(to, block_size=block_size), None
     why = "the raw transport does not go through a proxy; reading through botocore's connections instead"
-    return SessionTransport(to, workers=workers), why if name == "raw" else None
+    return SessionTransport(to, block_size=block_size, workers=workers), why if name == "raw" else None
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> ClientError:
