@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,9 +13,10 @@ from irkit.plan import Outcome, Plan, Running, Step
 
 if TYPE_CHECKING:
     from irkit.case import Case
-    from irkit.logs.ingest import Progress
+    from irkit.logs.progress import Progress
     from irkit.logs.report import IngestReport
     from irkit.logs.sources import LogFile
+    from irkit.logs.unpack import Content
 
 
 def plan(case: Case, source: str, *, kind: str, days: int | None = None, deadline: float = 3600) -> Plan:
@@ -43,28 +45,29 @@ def _take(running: Running, *, source: str, kind: str, days: int | None) -> Outc
     opened = datetime.fromisoformat(case.facts.opened_at).astimezone(UTC)
     kept: dict[tuple[str, str], str] = {(i.source, i.sha256): i.id for i in case.evidence.items(kind=kind)}
 
-    def keep(file: LogFile, content: bytes, sha256: str) -> str:
+    def keep(file: LogFile, content: Content, sha256: str) -> str:
         """The id of the item that holds the file; an interrupted run may have stored it already."""
         if (file.uri, sha256) not in kept:
-            item = case.evidence.add(
-                content,
-                kind=kind,
-                name=file.uri.rsplit("/", 1)[-1],
-                source=file.uri,
-                step=running.step_id,
-                media_type="application/gzip" if file.uri.endswith(".gz") else "text/plain",
-            )
+            with ExitStack() as open_files:
+                item = case.evidence.add(
+                    content if isinstance(content, bytes) else open_files.enter_context(content.open("rb")),
+                    kind=kind,
+                    name=file.uri.rsplit("/", 1)[-1],
+                    source=file.uri,
+                    step=running.step_id,
+                    media_type="application/gzip" if file.uri.endswith(".gz") else "text/plain",
+                )
             kept[file.uri, sha256] = item.id
         return kept[file.uri, sha256]
 
     def show(at: Progress) -> None:
         if at.files % 100 == 0 or at.files == at.of:
-            running.progress(f"{at.files} of {at.of} files, {at.rows} records")
+            running.progress(at.sentence())
 
     report = ingest(
         source,
         case.tables_dir,
-        session=case.aws if source.startswith("s3://") else None,
+        session=case.aws if source.startswith(("s3://", "trail:", "history:")) else None,
         since=opened - timedelta(days=days) if days else None,
         keep=keep,
         progress=show,

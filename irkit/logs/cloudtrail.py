@@ -1,351 +1,243 @@
-# ruff: noqa: S608 - SQL is put together from our own column names and quoted paths; values are bound
-"""CloudTrail records, from JSON text to typed rows, inside DuckDB.
+# ruff: noqa: S608 - SQL is put together from our own column names; values are bound
+"""CloudTrail records, from JSON text to typed rows, by way of DuckDB's decoder and Arrow.
 
-The JSON is decoded by DuckDB with an explicit schema (`from_json`), one text value a file: no Python object is made for
-a record, which is what makes this fast. A file that DuckDB cannot decode goes through `salvage` and comes back.
+DuckDB decodes each record's text with an explicit schema (`from_json`): no Python object is made for a record, which is
+what makes this fast. Texts that are no JSON are sorted out when the decoder complains; they are taken apart together
+with their broken neighbours, by DuckDB if they are whole and by `salvage` if not, and what that finds is decoded again.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from irkit.logs.recognise import Shape, unwrapped
-from irkit.logs.salvage import salvage
-from irkit.tables import CLOUDTRAIL, EDGE
+from irkit.logs import cloudtrail_columns as sql
+from irkit.logs.lost import LostRecord
+from irkit.logs.records import Cut, RecordTexts, Span, is_text
+from irkit.logs.salvage import Piece, salvage
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
     import pyarrow as pa
 
-_TEXT = [
-    "eventVersion",
-    "eventTime",
-    "eventSource",
-    "eventName",
-    "awsRegion",
-    "sourceIPAddress",
-    "userAgent",
-    "errorCode",
-    "errorMessage",
-    "requestID",
-    "eventID",
-    "readOnly",
-    "eventType",
-    "managementEvent",
-    "recipientAccountId",
-    "sharedEventID",
-    "vpcEndpointId",
-    "eventCategory",
-    "apiVersion",
-    "vpcEndpointAccountId",
-    "sessionCredentialFromConsole",
-]
-_JSON = [
-    "userIdentity",
-    "requestParameters",
-    "responseElements",
-    "additionalEventData",
-    "resources",
-    "tlsDetails",
-    "serviceEventDetails",
-    "insightDetails",
-    "addendum",
-    "eventContext",
-    "edgeDeviceDetails",
-]
-
-
-def _shape_of(spec: object) -> str:
-    return json.dumps(spec).replace("'", "")
-
-
-_RECORD = {**dict.fromkeys(_TEXT, "VARCHAR"), **dict.fromkeys(_JSON, "JSON")}
-_IDENTITY = _shape_of(
-    {
-        **dict.fromkeys(
-            [
-                "type",
-                "principalId",
-                "arn",
-                "accountId",
-                "accessKeyId",
-                "userName",
-                "invokedBy",
-                "identityProvider",
-            ],
-            "VARCHAR",
-        ),
-        "sessionContext": {
-            "sessionIssuer": dict.fromkeys(("type", "arn", "userName", "accountId"), "VARCHAR"),
-            "attributes": dict.fromkeys(("creationDate", "mfaAuthenticated"), "VARCHAR"),
-            "sourceIdentity": "VARCHAR",
-            "ec2RoleDelivery": "VARCHAR",
-        },
-    }
+_MADE = ", ".join(f"{made} as {name}" for name, made in sql.COLUMNS.items())
+_DECODE = f"""
+with records as (
+    select rec, from_json(rec, {sql.RECORD}) as r from texts
+), opened as (
+    select *, from_json(r.requestParameters, {sql.REQUEST}) as q, from_json(r.responseElements, {sql.RESPONSE}) as p,
+           from_json(r.additionalEventData, {sql.MORE}) as m
+    from records
 )
-_REQUEST = _shape_of(
-    dict.fromkeys(("roleArn", "roleSessionName", "bucketName", "key", "userName"), "VARCHAR")
-)
-_RESPONSE = _shape_of(
-    {
-        "credentials": {"accessKeyId": "VARCHAR"},
-        "assumedRoleUser": {"arn": "VARCHAR"},
-        "federatedUser": {"arn": "VARCHAR"},
-        "accessKey": {"accessKeyId": "VARCHAR"},
-        "ConsoleLogin": "VARCHAR",
-    }
-)
-_MORE = _shape_of(dict.fromkeys(("bytesTransferredIn", "bytesTransferredOut", "MFAUsed"), "VARCHAR"))
-
-_BODIES = {
-    Shape.OBJECT: f"from_json(body, '{_shape_of({'Records': [_RECORD]})}').Records",
-    Shape.ARRAY: f"from_json(body, '{_shape_of([_RECORD])}')",
-}
-
-
-def _time(text: str) -> str:
-    return f"coalesce(try_strptime({text}, '%Y-%m-%dT%H:%M:%SZ'), try_cast({text} as timestamp))"
-
-
-def _whole_number(text: str) -> str:
-    return f"try_cast(try_cast({text} as double) as bigint)"
-
-
-# What each column is made of: r the record, u its identity, q the request, p the response, m additionalEventData.
-_COLUMNS = {
-    "event_time": _time("r.eventTime"),
-    "event_id": "r.eventID",
-    "event_name": "r.eventName",
-    "event_source": "r.eventSource",
-    "event_type": "r.eventType",
-    "event_category": "r.eventCategory",
-    "event_version": "r.eventVersion",
-    "aws_region": "r.awsRegion",
-    "recipient_account_id": "r.recipientAccountId",
-    "source_ip": "r.sourceIPAddress",
-    "user_agent": "r.userAgent",
-    "error_code": "r.errorCode",
-    "error_message": "r.errorMessage",
-    "read_only": "try_cast(r.readOnly as boolean)",
-    "management_event": "try_cast(r.managementEvent as boolean)",
-    "request_id": "r.requestID",
-    "shared_event_id": "r.sharedEventID",
-    "vpc_endpoint_id": "r.vpcEndpointId",
-    "ui_type": "u.type",
-    "ui_principal_id": "u.principalId",
-    "ui_arn": "u.arn",
-    "ui_account_id": "u.accountId",
-    "ui_user_name": "u.userName",
-    "ui_invoked_by": "u.invokedBy",
-    "ui_identity_provider": "u.identityProvider",
-    "access_key_id": "nullif(u.accessKeyId, '')",
-    "issuer_type": "u.sessionContext.sessionIssuer.type",
-    "issuer_arn": "u.sessionContext.sessionIssuer.arn",
-    "issuer_user": "u.sessionContext.sessionIssuer.userName",
-    "issuer_account": "u.sessionContext.sessionIssuer.accountId",
-    "mfa": "try_cast(u.sessionContext.attributes.mfaAuthenticated as boolean)",
-    "session_created": _time("u.sessionContext.attributes.creationDate"),
-    "source_identity": "u.sessionContext.sourceIdentity",
-    "ec2_role_delivery": "u.sessionContext.ec2RoleDelivery",
-    "principal": "coalesce(u.sessionContext.sessionIssuer.arn, u.arn, u.invokedBy, u.principalId)",
-    "issued_access_key_id": "p.credentials.accessKeyId",
-    "issued_arn": "coalesce(p.assumedRoleUser.arn, p.federatedUser.arn)",
-    "role_arn": "q.roleArn",
-    "role_session_name": "q.roleSessionName",
-    "target_user": "case when r.eventSource = 'iam.amazonaws.com' then q.userName end",
-    "created_access_key_id": "p.accessKey.accessKeyId",
-    "bucket": "case when r.eventSource like 's3%' then q.bucketName end",
-    "object_key": "case when r.eventSource like 's3%' then q.key end",
-    "bytes_in": _whole_number("m.bytesTransferredIn"),
-    "bytes_out": _whole_number("m.bytesTransferredOut"),
-    "console_login_result": "p.ConsoleLogin",
-    "mfa_used": "case m.MFAUsed when 'Yes' then true when 'No' then false end",
-    "first_resource_arn": """from_json(r.resources, '[{"ARN":"VARCHAR"}]')[1].ARN""",
-    "request_parameters": "r.requestParameters",
-    "response_elements": "r.responseElements",
-    "additional_event_data": "r.additionalEventData",
-    "resources": "r.resources",
-    "tls_details": "r.tlsDetails",
-    "service_event_details": "r.serviceEventDetails",
-    "user_identity": "r.userIdentity",
-    "insight_details": "r.insightDetails",
-    "addendum": "r.addendum",
-    "event_context": "r.eventContext",
-    "edge_device_details": "r.edgeDeviceDetails",
-    "api_version": "r.apiVersion",
-    "vpc_endpoint_account_id": "r.vpcEndpointAccountId",
-    "session_credential_from_console": "try_cast(r.sessionCredentialFromConsole as boolean)",
-    "src_file": "src_file",
-    "rec_no": "rec_no",
-}
-
-_FAULT = """case
-    when r is null then 'not an object'
-    when r.eventTime is null then 'no eventTime'
-    when event_time is null then 'eventTime is no time'
-    when r.eventName is null or r.eventName = '' then 'no eventName'
-    when r.eventSource is null then 'no eventSource'
-    when r.userIdentity is not null and left(cast(r.userIdentity as varchar), 1) <> '{'
-        then 'userIdentity is not an object'
-end"""
-
-# Who issued which key: role sessions, federation and session tokens, and the long-lived keys made for users.
-_EDGES = """
-select event_time, event_id, event_name,
-       case when created_access_key_id is not null then 'access_key'
-            when issued_arn is not null and event_name = 'GetFederationToken' then 'federation'
-            when issued_arn is not null then 'role_session' else 'session_token' end as kind,
-       access_key_id as parent_access_key_id, coalesce(ui_arn, ui_invoked_by) as parent_arn,
-       coalesce(created_access_key_id, issued_access_key_id) as issued_access_key_id,
-       case when created_access_key_id is not null
-            then 'arn:aws:iam::' || recipient_account_id || ':user/' ||
-                 coalesce(target_user, ui_user_name, 'unknown') else issued_arn end as issued_arn,
-       role_arn, role_session_name, source_ip, user_agent, aws_region, recipient_account_id
-from rows where coalesce(created_access_key_id, issued_access_key_id) is not null
+select {_MADE}, {sql.KEYS}, {sql.FAULT} as fault from opened
 """
-
-
-SELECT_ROWS = "select " + ", ".join(f'"{c.name}"' for c in CLOUDTRAIL) + " from rows"
-SELECT_EDGES = f"select {', '.join(c.name for c in EDGE)} from ({_EDGES})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """The text of one file, ready for DuckDB."""
-
-    name: str
-    shape: Shape
-    body: bytes
-    salvaged: bool = False
+_VALID = "select coalesce(try(json_valid(rec)), false) as valid from texts"
+# Records that begin with different names were not cut apart; as an array they are.
+_TAKE_APART = """select try(from_json('[' || text || ']', '["JSON"]')) from glued"""
+_IDENTIFY = "select " + ", ".join(f"{made} as {name}" for name, made in sql.IDENTITY_COLUMNS.items())
+_IDENTIFY += f" from (select try(from_json(identity, {sql.IDENTITY})) as u from identities)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LostRecord:
-    """A record, or a stretch of a file, that is no record."""
+class Decoded:
+    """Rows of the `cloudtrail` table with their keys, what was lost, and how many records each file had."""
 
-    file: str
+    rows: pa.Table
+    lost: list[LostRecord]
+    counted: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mended:
+    """A good record that salvage found."""
+
+    span: Span
     number: int
-    fault: str
     text: str
 
 
-def document(name: str, shape: Shape, data: bytes) -> Document:
-    """`data` as DuckDB takes it; raises `ValueError` when only salvage can help."""
-    if shape is Shape.LINES:
-        lines = (line for line in data.splitlines() if line.strip())
-        data, shape = b"[" + b",".join(lines) + b"]", Shape.ARRAY
-    elif shape is Shape.WRAPPED:
-        data, shape = ("[" + ",".join(unwrapped(data)) + "]").encode("utf-8"), Shape.ARRAY
-    if not data.isascii():
-        data.decode("utf-8")
-    if b"\0" in data:
-        raise ValueError("zero bytes in the text")
-    return Document(name=name, shape=shape, body=data)
+def decode(cursor: duckdb.DuckDBPyConnection, texts: RecordTexts) -> Decoded:
+    """The records of `texts` as rows; `texts` takes no more after this."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-
-def salvaged(name: str, data: bytes) -> tuple[Document, list[LostRecord]]:
-    """The records of a broken file that can be read, each in its place, and what was lost between them."""
+    table, which = _decoded(cursor, texts.to_arrow())
+    sound = pc.is_null(table["fault"])
+    good = which[sound.combine_chunks().to_numpy(zero_copy_only=False)]
+    faulty = np.setdiff1d(np.arange(texts.count), good, assume_unique=True)
+    numbers = np.ones(texts.count, dtype=np.int64)
+    files = np.zeros(texts.count, dtype=np.int32)
+    mended: list[_Mended] = []
     lost: list[LostRecord] = []
-    texts: list[str] = []
-    for number, piece in enumerate(salvage(data), start=1):
-        texts.append("null" if piece.fault else piece.text)
-        if piece.fault:
-            text = piece.text.encode("utf-8", "replace").decode("utf-8")
-            lost.append(LostRecord(file=name, number=number, fault=piece.fault, text=text))
-    body = ("[" + ",".join(texts) + "]").encode("utf-8")
-    return Document(name=name, shape=Shape.ARRAY, body=body, salvaged=True), lost
+    counted: dict[str, int] = {}
+    apart = _apart(cursor, texts, faulty)
+    for file, span in enumerate(texts.spans):
+        counts = np.ones(span.end - span.begin, dtype=np.int64)
+        mine = apart.get(span.begin, {})
+        runs, found = list(mine), list(mine.values())
+        for (begin, end), pieces in zip(runs, found, strict=True):
+            counts[begin - span.begin : end - span.begin] = 0
+            counts[begin - span.begin] = len(pieces)
+        before = np.cumsum(counts) - counts + span.first
+        numbers[span.begin : span.end] = before
+        files[span.begin : span.end] = file
+        for (begin, _), pieces in zip(runs, found, strict=True):
+            for offset, piece in enumerate(pieces):
+                number = int(before[begin - span.begin]) + offset
+                if piece.fault is None:
+                    mended.append(_Mended(span, number, piece.text))
+                else:
+                    lost.append(_lost(span.name, number, piece.fault, piece.text))
+        counted[span.name] = counted.get(span.name, 0) + int(counts.sum())
+    tables = [_placed(table.filter(sound) if len(faulty) else table, files[good], numbers[good], texts)]
+    if mended:
+        again, gone = _second_look(cursor, mended)
+        tables.append(again)
+        lost += gone
+    rows = pa.concat_tables(tables, promote_options="permissive").drop_columns(["fault"])
+    return Decoded(rows=_identified(cursor, rows), lost=lost, counted=counted)
 
 
-def decode(cursor: duckdb.DuckDBPyConnection, documents: Sequence[Document]) -> list[LostRecord]:
-    """Fill the cursor's temporary table `rows` with the records of `documents` and say which could not be taken."""
-    lost: list[LostRecord] = []
-    try:
-        _fill(cursor, documents)
-    except _cannot_decode():
-        sound: list[Document] = []
-        for doc in documents:
-            if _decodes(cursor, doc):
-                sound.append(doc)
-            else:
-                again, gone = salvaged(doc.name, doc.body)
-                lost += gone
-                sound.append(again)
-        _fill(cursor, sound)
-        documents = sound
-    by_name = {doc.name: doc for doc in documents}
-    faulty = cursor.execute(
-        "select src_file, rec_no, fault from rows where fault is not null order by all"
-    ).fetchall()
-    texts: dict[str, Callable[[int], str]] = {}
-    for name, number, fault in faulty:
-        doc = by_name[name]
-        text = texts.setdefault(name, _texts(doc))(number)
-        if not (doc.salvaged and text == "null"):
-            lost.append(LostRecord(file=name, number=number, fault=fault, text=text))
-    cursor.execute("delete from rows where fault is not null").fetchall()
-    return lost
-
-
-def _cannot_decode() -> type[Exception]:
-    import duckdb
-
-    return duckdb.Error
-
-
-def _fill(cursor: duckdb.DuckDBPyConnection, documents: Sequence[Document]) -> None:
-    parts: list[str] = []
-    for number, (shape, body) in enumerate(_BODIES.items()):
-        chosen = [doc for doc in documents if doc.shape is shape]
-        cursor.register(f"batch_{number}", _arrow(chosen))
-        parts.append(f"select src_file, {body} as rs from batch_{number}")
-    made = ",\n".join(f"{sql} as {name}" for name, sql in _COLUMNS.items())
-    # The record number counts from 1 within the file, as its list position does in DuckDB.
-    cursor.execute(
-        f"""
-        create or replace temp table rows as
-        with records as (
-            select src_file, unnest(rs) as r, generate_subscripts(rs, 1) as rec_no from ({" union all ".join(parts)})
-        ), opened as (
-            select *, from_json(r.userIdentity, '{_IDENTITY}') as u, from_json(r.requestParameters, '{_REQUEST}') as q,
-                   from_json(r.responseElements, '{_RESPONSE}') as p, from_json(r.additionalEventData, '{_MORE}') as m
-            from records
-        )
-        select {made}, {_FAULT} as fault from opened
-        """
-    ).fetchall()
-    for number in range(len(_BODIES)):
-        cursor.unregister(f"batch_{number}")
-
-
-def _decodes(cursor: duckdb.DuckDBPyConnection, doc: Document) -> bool:
-    try:
-        _fill(cursor, [doc])
-    except _cannot_decode():
-        return False
-    return True
-
-
-def _texts(doc: Document) -> Callable[[int], str]:
-    """Record number → its JSON text, from a file that is known to decode."""
-    try:
-        value = json.loads(doc.body)
-    except (ValueError, RecursionError):
-        return lambda number: f"record {number} of {doc.name}"
-    records = value["Records"] if isinstance(value, dict) else value
-    return lambda number: json.dumps(records[number - 1])
-
-
-def _arrow(documents: Sequence[Document]) -> pa.Table:
-    """The documents as an Arrow table, without a copy for a single one and with one copy for many."""
+def _apart(
+    cursor: duckdb.DuckDBPyConnection, texts: RecordTexts, faulty: np.ndarray
+) -> dict[int, dict[tuple[int, int], list[Piece]]]:
+    """What the slices that could not be decoded hold, by the beginning of their span and their range."""
+    import numpy as np
     import pyarrow as pa
 
-    ends = [0]
-    for doc in documents:
-        ends.append(ends[-1] + len(doc.body))
-    offsets = pa.array(ends, pa.int64()).buffers()[1]
-    text = pa.py_buffer(b"".join(doc.body for doc in documents))
-    body = pa.LargeStringArray.from_buffers(len(documents), offsets, text)
-    return pa.table({"src_file": pa.array([doc.name for doc in documents], pa.string()), "body": body})
+    if not len(faulty):
+        return {}
+    found: dict[int, dict[tuple[int, int], list[Piece]]] = {}
+    glued: list[tuple[Span, int, int, bytes]] = []
+    for span in texts.spans:
+        mine = faulty[np.searchsorted(faulty, span.begin) : np.searchsorted(faulty, span.end)]
+        glued += [(span, begin, end, texts.text(begin, end, span.joint)) for begin, end in _runs(mine)]
+    plain = [text.decode() if is_text(text) else "not text" for *_, text in glued]
+    cursor.register("glued", pa.table({"text": pa.array(plain, pa.large_string())}))
+    try:
+        lists = cursor.execute(_TAKE_APART).fetchall()
+    finally:
+        cursor.unregister("glued")
+    for (span, begin, end, text), (values,) in zip(glued, lists, strict=True):
+        whole = values and None not in values
+        pieces = [Piece(text=value) for value in values] if whole else list(salvage(text))
+        found.setdefault(span.begin, {})[begin, end] = pieces
+    return found
+
+
+def _runs(faulty: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Neighbours among `faulty` as ranges: a cut in the wrong place breaks what lies on both sides."""
+    begin: int | None = None
+    last = -1
+    for number in faulty.tolist():
+        if begin is not None and number != last + 1:
+            yield begin, last + 1
+            begin = None
+        begin = number if begin is None else begin
+        last = number
+    if begin is not None:
+        yield begin, last + 1
+
+
+def _lost(file: str, number: int, fault: str, text: str) -> LostRecord:
+    return LostRecord(
+        file=file, number=number, fault=fault, text=text.encode("utf-8", "replace").decode("utf-8")
+    )
+
+
+def _decoded(cursor: duckdb.DuckDBPyConnection, texts: pa.Table) -> tuple[pa.Table, np.ndarray]:
+    """What DuckDB makes of `texts`, and which of them the rows are: texts that are no JSON give none."""
+    import duckdb
+    import numpy as np
+
+    which = np.arange(texts.num_rows)
+    cursor.register("texts", texts)
+    try:
+        try:
+            return cursor.sql(_DECODE).to_arrow_table(), which
+        except duckdb.InvalidInputException:
+            # `try(from_json(…))` would decode every vector with a broken text in it once more, row by row.
+            valid = cursor.sql(_VALID).to_arrow_table()["valid"]
+            cursor.register("texts", texts.filter(valid))
+            decoded = cursor.sql(_DECODE).to_arrow_table()
+            return decoded, which[valid.combine_chunks().to_numpy(zero_copy_only=False)]
+    finally:
+        cursor.unregister("texts")
+
+
+def _placed(table: pa.Table, files: np.ndarray, numbers: np.ndarray, texts: RecordTexts) -> pa.Table:
+    """`table` with the file and the number of each record."""
+    import numpy as np
+    import pyarrow as pa
+
+    names = pa.array([span.name for span in texts.spans], pa.string()).dictionary_encode()
+    # Two spans may be of one file.
+    where = names.indices.to_numpy(zero_copy_only=False).astype(np.int32)
+    src = pa.DictionaryArray.from_arrays(pa.array(where[files]), names.dictionary)
+    return table.append_column("src_file", src).append_column("rec_no", pa.array(numbers.astype(np.int32)))
+
+
+def _second_look(
+    cursor: duckdb.DuckDBPyConnection, mended: list[_Mended]
+) -> tuple[pa.Table, list[LostRecord]]:
+    """What salvage found, decoded; records with a fault of their own are lost."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    texts = RecordTexts()
+    for one in mended:
+        nowhere = np.asarray([], dtype=np.int64)
+        texts.add(one.span.name, Cut(text=one.text.encode(), at=nowhere, joint=b","), first=one.number)
+    table, which = _decoded(cursor, texts.to_arrow())
+    faults: list[str | None] = ["not JSON"] * len(mended)
+    for number, fault in zip(which.tolist(), table["fault"].to_pylist(), strict=True):
+        faults[number] = fault
+    lost = [
+        _lost(one.span.name, one.number, fault, one.text)
+        for one, fault in zip(mended, faults, strict=True)
+        if fault is not None
+    ]
+    sound = pc.is_null(table["fault"])
+    good = which[sound.combine_chunks().to_numpy(zero_copy_only=False)]
+    numbers = np.asarray([one.number for one in mended], dtype=np.int64)
+    return _placed(table.filter(sound), good.astype(np.int32), numbers[good], texts), lost
+
+
+def _identified(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table:
+    """`rows` with the columns of who called, which are reckoned once for each distinct `user_identity`."""
+    import pyarrow as pa
+
+    identity = rows["user_identity"].combine_chunks().dictionary_encode()
+    cursor.register("identities", pa.table({"identity": identity.dictionary}))
+    try:
+        known = cursor.sql(_IDENTIFY).to_arrow_table()
+    finally:
+        cursor.unregister("identities")
+    at = rows.schema.get_field_index("user_identity")
+    rows = rows.set_column(at, "user_identity", identity)
+    for name in known.column_names:
+        column = known[name].combine_chunks()
+        if pa.types.is_string(column.type):
+            distinct = column.dictionary_encode()
+            column = pa.DictionaryArray.from_arrays(
+                distinct.indices.take(identity.indices), distinct.dictionary
+            )
+        else:
+            column = column.take(identity.indices)
+        rows = rows.append_column(name, column)
+    return rows
+
+
+def edges(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table:
+    """The rows of the `edge` table that follow from `rows`: which credentials issued which."""
+    import pyarrow.compute as pc
+
+    issued = pc.or_(pc.is_valid(rows["issued_access_key_id"]), pc.is_valid(rows["created_access_key_id"]))
+    cursor.register("issuing", rows.filter(issued))
+    try:
+        return cursor.sql(sql.EDGES).to_arrow_table()
+    finally:
+        cursor.unregister("issuing")

@@ -1,81 +1,40 @@
-"""From sources to tables: read and decompress in parallel, decode in batches, commit each batch whole.
+"""From sources to tables: fetch ahead, decode in groups side by side, commit each group whole.
 
-Memory is bounded by the batches in flight, not by the input. Reading (with SHA-256 and decompression, which drop the
-interpreter's lock) runs in threads; each batch is decoded on its own DuckDB cursor.
+Memory is bounded by the groups in flight, not by the input. Reading, hashing, decompression, decoding and writing all
+drop the interpreter's lock, so threads use the cores as well as processes would, without their start and their pipes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
+from shutil import rmtree
 
 from irkit.durable import storage
-from irkit.errors import IrkitError
-from irkit.logs import cloudtrail, flow
-from irkit.logs.batches import BatchWriter, Written
-from irkit.logs.ledger import Ledger, Taken, opened
+from irkit.logs.fetch import Arrived, Fetcher
+from irkit.logs.groups import Fetched, GroupWriter, Written
+from irkit.logs.ledger import Ledger, opened
+from irkit.logs.progress import Progress
 from irkit.logs.quarantine import Quarantine
-from irkit.logs.recognise import Recognised, Shape, recognise
-from irkit.logs.report import IngestReport, Quarantined
+from irkit.logs.recognise import PARQUET, Shape
+from irkit.logs.report import IngestReport
 from irkit.logs.sources import Clients, LogFile, Window, log_files
-from irkit.logs.unpack import MAX_UNPACKED, unpack
+from irkit.logs.tally import Tally
+from irkit.logs.unpack import GZIP, MAX_UNPACKED, ZSTD, Content
 from irkit.tables import connection
 
-Keep = Callable[["LogFile", bytes, str], str | None]
-_BATCH_BYTES = 16 * 1024 * 1024
-_READERS = 8
-_AHEAD = 32
-_DECODERS = 2
+Keep = Callable[[LogFile, Content, str], str | None]
+_WORKERS = 2
+# How much a group may grow to when it is unpacked, by what its files are packed with.
+_GROUP_BYTES = 40 * 1024**2
+_GROUP_FILES = 512
+_EXPANSION = 10
 _DIGESTS = "/CloudTrail-Digest/"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far an ingest is, for whoever shows it."""
-
-    files: int
-    of: int
-    bytes: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    """One file in memory, or why it is not."""
-
-    file: LogFile
-    raw: bytes
-    sha256: str
-    content: Recognised
-    fault: str | None = None
-    error: str | None = None
-
-
-@dataclass(slots=True)
-class _Tally:
-    """The report while it grows; only the calling thread touches it."""
-
-    files: int = 0
-    bytes: int = 0
-    records: int = 0
-    flows: int = 0
-    duplicates: int = 0
-    lost_records: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    quarantined: list[Quarantined] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    first: datetime | None = None
-    last: datetime | None = None
-    regions: set[str] = field(default_factory=set)
-    accounts: set[str] = field(default_factory=set)
 
 
 def ingest(
@@ -85,45 +44,78 @@ def ingest(
     session: Clients | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    accounts: Iterable[str] = (),
+    regions: Iterable[str] = (),
+    fields: Sequence[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
     keep: Keep | None = None,
     max_unpacked: int = MAX_UNPACKED,
 ) -> IngestReport:
     """Take the logs of `sources` into the tables folder `into` and say what was taken and what was not.
 
-    A source is a folder, a file or `s3://bucket/prefix`; CloudTrail and flow logs are told apart by content.
-    Files taken before are skipped, records seen before (same event id and account) left out, so running it again
-    is safe. `since` and `until` spare reading what the paths' dates exclude; files that are read are taken whole.
+    A source is a folder, a file, `s3://bucket/prefix`, `trail:NAME` or `history:` (Event History; `history:REGION` for
+    another region than the session's). CloudTrail, flow, DNS, S3 and load balancer logs are told apart by content.
+    Files taken before are skipped, records seen before (same event id and account) left out, so running it again is
+    safe. `since`, `until`, `accounts` and `regions` spare reading what the paths exclude; files that are read are taken
+    whole. `fields` names the fields of flow logs without a header, such as `["srcaddr", "dstaddr", "start"]`.
     `keep(file, content, sha256)` is called once for each file before it is taken, from the calling thread; what it
-    returns (an evidence item's id) goes to the ledger. What is broken is in `quarantine/`; the sound records of a
-    broken file are taken.
+    returns (an evidence item's id) goes to the ledger; `content` is a path where the file is large. What is broken is
+    in `quarantine/`; the sound records of a broken file are taken. No file gives more than `max_unpacked` bytes.
     """
-    started = time.monotonic()
     folder = into.resolve()
-    with opened(folder) as ledger, connection(threads=_DECODERS) as con, storage("write tables", folder):
-        run = _Run(folder, ledger, BatchWriter(folder, con), keep=keep, limit=max_unpacked)
-        wanted = list(run.wanted(log_files(sources, Window(since=since, until=until), session)))
-        wanted.sort(key=lambda file: (file.day, file.uri))
-        run.take(wanted, progress)
-        return run.report(time.monotonic() - started)
+    window = Window(since=since, until=until, accounts=frozenset(accounts), regions=frozenset(regions))
+    with (
+        opened(folder) as ledger,
+        connection(threads=_WORKERS, memory="512MB") as con,
+        storage("write tables", folder),
+    ):
+        run = _Run(
+            folder, ledger, GroupWriter(folder, con, limit=max_unpacked, fields=fields), keep, progress
+        )
+        try:
+            wanted = sorted(
+                run.wanted(log_files(sources, window, session)), key=lambda file: (file.day, file.uri)
+            )
+            run.take(wanted)
+        finally:
+            rmtree(folder / ".staging", ignore_errors=True)
+        return run.report()
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Files that are being decoded."""
+
+    files: list[Fetched]
+    future: Future[Written]
 
 
 class _Run:
     """One ingest under way."""
 
     def __init__(
-        self, into: Path, ledger: Ledger, writer: BatchWriter, *, keep: Keep | None, limit: int
+        self,
+        into: Path,
+        ledger: Ledger,
+        writer: GroupWriter,
+        keep: Keep | None,
+        progress: Callable[[Progress], None] | None,
     ) -> None:
-        self.into = into
+        self._into = into
         self._ledger = ledger
         self._writer = writer
         self._keep = keep
-        self._limit = limit
+        self._progress = progress
         self._quarantine = Quarantine(into)
-        self._tally = _Tally()
+        self._tally = Tally()
         self._hashes: set[str] = set()
+        self._fetcher = Fetcher(into / ".staging" / "spool")
+        self._started = time.monotonic()
+        rmtree(into / ".staging", ignore_errors=True)
 
     def wanted(self, files: Iterable[LogFile]) -> Iterator[LogFile]:
+        """The files that are worth reading; the others are counted."""
+        own = f"{self._into}/"
         for file in files:
             if _DIGESTS in file.uri:
                 self._tally.skipped["digest file"] += 1
@@ -131,162 +123,108 @@ class _Run:
                 self._tally.skipped["empty"] += 1
             elif self._ledger.has(file.uri, file.size, file.etag):
                 self._tally.skipped["taken before"] += 1
-            elif not file.uri.startswith("s3://") and self.into in Path(file.uri).resolve().parents:
+            elif file.path is not None and str(file.path.absolute()).startswith(own):
                 continue
             else:
                 yield file
 
-    def take(self, files: list[LogFile], progress: Callable[[Progress], None] | None) -> None:
-        trail: list[tuple[Taken, cloudtrail.Document]] = []
-        flows: list[tuple[Taken, flow.Flows]] = []
-        sizes = {"trail": 0, "flow": 0}
-        under_way: deque[Future[Written]] = deque()
+    def take(self, files: list[LogFile]) -> None:
+        """Read, decode and commit `files`."""
+        group: list[Fetched] = []
+        weight = numbers = read = 0
+        size = sum(file.size for file in files)
+        under_way: deque[_Group] = deque()
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="irkit-decode") as decoders:
 
-        def flush(which: str) -> None:
-            while len(under_way) >= _DECODERS:
-                self._settle(under_way.popleft().result())
-            if which == "trail" and trail:
-                under_way.append(decoders.submit(self._writer.trail, trail.copy()))
-                trail.clear()
-            elif which == "flow" and flows:
-                under_way.append(decoders.submit(self._writer.flows, flows.copy()))
-                flows.clear()
-            sizes[which] = 0
+            def flush() -> None:
+                nonlocal group, weight, numbers
+                while len(under_way) >= _WORKERS:
+                    self._settle(under_way.popleft())
+                if group:
+                    under_way.append(_Group(group, decoders.submit(self._writer.write, numbers, group)))
+                    group, weight, numbers = [], 0, numbers + 1
 
-        with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(_DECODERS) as decoders:
-            for number, read in enumerate(self._read_ahead(readers, files), start=1):
-                taken = self._accept(read)
-                if taken is not None and read.content.shape is Shape.FLOW:
-                    found = flow.read_flows(read.file.uri, read.content.data)
-                    flows.append((taken, found))
-                    sizes["flow"] += len(read.content.data)
-                elif taken is not None:
-                    trail.append((taken, self._document(read)))
-                    sizes["trail"] += len(read.content.data)
-                for which, size in sizes.items():
-                    if size >= _BATCH_BYTES:
-                        flush(which)
-                if progress:
-                    rows = self._tally.records + self._tally.flows
-                    progress(Progress(files=number, of=len(files), bytes=self._tally.bytes, rows=rows))
-            for which in sizes:
-                flush(which)
-            while under_way:
-                self._settle(under_way.popleft().result())
-        self._writer.clear()
-        if progress:
-            rows = self._tally.records + self._tally.flows
-            progress(Progress(files=len(files), of=len(files), bytes=self._tally.bytes, rows=rows))
+            try:
+                for number, arrived in enumerate(self._fetcher.arrivals(files), start=1):
+                    read += arrived.file.size
+                    fetched = self._accept(arrived)
+                    if fetched is not None:
+                        group.append(fetched)
+                        weight += _weight(arrived)
+                    if weight >= _GROUP_BYTES or len(group) >= _GROUP_FILES:
+                        flush()
+                    self._tell(number, len(files), read, size)
+                flush()
+            finally:
+                # What was begun is finished: its rows are sound, and the next run need not make them again.
+                while under_way:
+                    self._settle(under_way.popleft())
+        self._tell(len(files), len(files), size, size)
 
-    def _read_ahead(self, readers: ThreadPoolExecutor, files: list[LogFile]) -> Iterator[_Read]:
-        """The files in order, a bounded number of them read ahead."""
-        waiting = iter(files)
-        pending = deque(readers.submit(self._read, file) for file in islice(waiting, _AHEAD))
-        while pending:
-            yield pending.popleft().result()
-            pending.extend(readers.submit(self._read, file) for file in islice(waiting, 1))
+    def _tell(self, files: int, of: int, read: int, size: int) -> None:
+        if self._progress is not None:
+            tally, seconds = self._tally, time.monotonic() - self._started
+            self._progress(
+                Progress(
+                    files=files,
+                    of=of,
+                    bytes=tally.bytes,
+                    rows=tally.rows.total(),
+                    read=read,
+                    size=size,
+                    seconds=seconds,
+                )
+            )
 
-    def _read(self, file: LogFile) -> _Read:
-        nothing = Recognised(shape=Shape.UNKNOWN, data=b"")
-        try:
-            raw = file.read()
-        except IrkitError as error:
-            return _Read(file=file, raw=b"", sha256="", content=nothing, error=str(error))
-        unpacked = unpack(raw, limit=self._limit)
-        return _Read(
-            file=file,
-            raw=raw,
-            sha256=hashlib.sha256(raw).hexdigest(),
-            content=recognise(unpacked.data),
-            fault=unpacked.fault,
-        )
-
-    def _accept(self, read: _Read) -> Taken | None:
+    def _accept(self, arrived: Arrived) -> Fetched | None:
         """Count the file; None when there is nothing in it to take."""
-        tally, shape, uri = self._tally, read.content.shape, read.file.uri
-        if read.error:
-            tally.skipped[f"unreadable ({read.error.split(':')[0][:80]})"] += 1
+        tally, uri = self._tally, arrived.file.uri
+        if arrived.error:
+            tally.skipped[f"unreadable ({arrived.error.split(':')[0][:80]})"] += 1
             return None
-        if self._ledger.has_content(read.sha256) or read.sha256 in self._hashes:
+        if self._ledger.has_content(arrived.sha256) or arrived.sha256 in self._hashes:
             tally.skipped["taken before"] += 1
-            return None
-        if shape is Shape.DIGEST:
+        elif arrived.shape is Shape.DIGEST:
             tally.skipped["digest file"] += 1
-            return None
-        if shape is Shape.UNKNOWN and not read.fault:
+        elif arrived.shape is Shape.UNKNOWN and not _packed(arrived.content):
             tally.skipped["not a log"] += 1
             tally.unknown.append(uri)
-            return None
-        self._hashes.add(read.sha256)
-        kept = self._keep(read.file, read.raw, read.sha256) if self._keep else None
-        if read.fault:
-            self._set_aside(read, read.fault)
-            if shape is Shape.UNKNOWN:
-                return None
-        tally.files += 1
-        tally.bytes += len(read.content.data)
-        return Taken(
-            uri=uri,
-            size=read.file.size,
-            etag=read.file.etag,
-            sha256=read.sha256,
-            kind="flow" if shape is Shape.FLOW else "cloudtrail",
-            fault=read.fault,
-            kept_as=kept,
-        )
-
-    def _set_aside(self, read: _Read, reason: str) -> None:
-        self._quarantine.file(read.file.uri, read.raw, read.sha256, reason)
-        self._tally.quarantined.append(Quarantined(source=read.file.uri, reason=reason))
-
-    def _document(self, read: _Read) -> cloudtrail.Document:
-        uri, content = read.file.uri, read.content
-        if read.fault is None:
-            with suppress(ValueError, RecursionError):
-                return cloudtrail.document(uri, content.shape, content.data)
-        document, lost = cloudtrail.salvaged(uri, content.data)
-        self._lose(lost)
-        return document
-
-    def _lose(self, lost: list[cloudtrail.LostRecord]) -> None:
-        self._quarantine.records(lost)
-        self._tally.lost_records += len(lost)
-        reasons: Counter[tuple[str, str]] = Counter((one.file, one.fault.partition(":")[0]) for one in lost)
-        self._tally.quarantined += [
-            Quarantined(source=f, reason=r, records=n) for (f, r), n in reasons.items()
-        ]
-
-    def _settle(self, facts: Written) -> None:
-        """Commit a batch that is written, and count it."""
-        self._lose(facts.lost)
-        self._ledger.commit(facts.batch)
-        tally = self._tally
-        if facts.batch.files[0].kind == "flow":
-            tally.flows += facts.batch.rows
         else:
-            tally.records += facts.batch.rows
-        tally.duplicates += facts.batch.duplicates
-        tally.first = min((t for t in (tally.first, facts.first) if t), default=None)
-        tally.last = max((t for t in (tally.last, facts.last) if t), default=None)
-        tally.regions.update(facts.regions)
-        tally.accounts.update(facts.accounts)
+            self._hashes.add(arrived.sha256)
+            kept = self._keep(arrived.file, arrived.content, arrived.sha256) if self._keep else None
+            return Fetched(
+                file=arrived.file,
+                content=arrived.content,
+                sha256=arrived.sha256,
+                shape=arrived.shape,
+                kept_as=kept,
+            )
+        self._fetcher.release(arrived.content)
+        return None
 
-    def report(self, seconds: float) -> IngestReport:
-        tally = self._tally
-        return IngestReport(
-            tables=self.into,
-            files=tally.files,
-            bytes=tally.bytes,
-            records=tally.records,
-            flows=tally.flows,
-            duplicates=tally.duplicates,
-            lost_records=tally.lost_records,
-            skipped=dict(tally.skipped),
-            quarantined=tuple(tally.quarantined),
-            first=tally.first,
-            last=tally.last,
-            regions=tuple(sorted(tally.regions)),
-            accounts=tuple(sorted(tally.accounts)),
-            seconds=seconds,
-            unknown_files=tuple(tally.unknown),
-        )
+    def _settle(self, group: _Group) -> None:
+        """Commit a group that is written, and count it."""
+        written = group.future.result()
+        for fetched, taken in zip(group.files, written.batch.files, strict=True):
+            if taken.fault:
+                self._quarantine.file(taken.uri, fetched.content, taken.sha256, taken.fault)
+            self._fetcher.release(fetched.content)
+        self._quarantine.records(written.lost)
+        self._ledger.commit(written.batch)
+        self._tally.add(written)
+
+    def report(self) -> IngestReport:
+        """What was done."""
+        return self._tally.report(self._into, time.monotonic() - self._started)
+
+
+def _packed(content: Content) -> bool:
+    """Whether `content` says that something is packed in it, so that a log in it may be damaged."""
+    start = content[:4] if isinstance(content, bytes) else b""
+    return start.startswith((GZIP, ZSTD, PARQUET))
+
+
+def _weight(arrived: Arrived) -> int:
+    content = arrived.content
+    start = content[:4] if isinstance(content, bytes) else b""
+    return arrived.file.size * (_EXPANSION if start.startswith((GZIP, ZSTD, PARQUET)) else 1) + 1024

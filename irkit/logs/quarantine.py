@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shutil import copyfile
 
 from irkit.durable import replace, storage
-from irkit.logs.cloudtrail import LostRecord
+from irkit.logs.lost import LostRecord
+from irkit.logs.unpack import Content
 
 _TEXT_KEPT = 64 * 1024
 _PLAIN = re.compile(r"[^\w.-]+", re.ASCII)
@@ -36,16 +38,23 @@ class Quarantine:
     def __init__(self, tables: Path) -> None:
         self.folder = tables / "quarantine"
 
-    def file(self, uri: str, raw: bytes, sha256: str, reason: str) -> QuarantinedFile:
-        """Keep `raw` aside."""
+    def file(self, uri: str, raw: Content, sha256: str, reason: str) -> QuarantinedFile:
+        """Keep `raw`, bytes or a file, aside."""
         tail = _PLAIN.sub("_", uri.rsplit("/", 1)[-1])[-80:].lstrip(".")
         name = f"{sha256[:16]}-{tail}"
-        replace(self.folder / name, raw)
-        entry = QuarantinedFile(
-            uri=uri, reason=reason, size=len(raw), sha256=sha256, kept=f"quarantine/{name}"
-        )
+        size = self._keep(self.folder / name, raw)
+        entry = QuarantinedFile(uri=uri, reason=reason, size=size, sha256=sha256, kept=f"quarantine/{name}")
         self._append("files.jsonl", [asdict(entry)])
         return entry
+
+    def _keep(self, place: Path, raw: Content) -> int:
+        if isinstance(raw, bytes):
+            replace(place, raw)
+            return len(raw)
+        with storage("write the quarantine", place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copyfile(raw, place)
+        return raw.stat().st_size
 
     def records(self, lost: Iterable[LostRecord]) -> None:
         """Keep the text of `lost`, each up to 64 KiB."""

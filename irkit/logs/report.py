@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 20
+_TITLES = {"s3_access": "S3 access", "dns": "DNS", "elb": "load balancer"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class IngestReport:
     accounts: tuple[str, ...] = ()
     seconds: float = 0.0
     unknown_files: tuple[str, ...] = field(default=(), repr=False)
+    others: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -59,6 +61,7 @@ class IngestReport:
             "bytes": self.bytes,
             "records": self.records,
             "flows": self.flows,
+            "others": dict(self.others),
             "duplicates": self.duplicates,
             "lost_records": self.lost_records,
             "skipped": dict(self.skipped),
@@ -85,6 +88,10 @@ class IngestReport:
             ("files taken", f"{self.files:,} ({self.bytes:,} bytes)"),
             ("CloudTrail records", f"{self.records:,}"),
             ("flow records", f"{self.flows:,}"),
+            *(
+                (f"{_TITLES.get(name, name)} records", f"{count:,}")
+                for name, count in sorted(self.others.items())
+            ),
             ("time", when),
             ("regions", ", ".join(self.regions) or "none"),
             ("accounts", ", ".join(self.accounts) or "none"),
