@@ -291,3 +291,11 @@ def test_a_stop_that_aws_refuses_leaves_stop_protection_on(case, world):
 def test_a_way_to_end_tracked_flows_that_does_not_exist_is_refused(case, world):
     with pytest.raises(InvalidParameter, match="'unplug'"):
         network(case, world.suspect, tracked="unplug")
+
+
+def test_a_host_is_not_shut_from_inside_where_that_would_cut_systems_manager_off_for_good(case, world):
+    report = network(case, world.suspect, tracked="host-firewall").apply()
+    (failed,) = report.failed
+    assert "would cut Systems Manager too: no endpoint for ssm" in failed.why
+    assert "tracked='nacl' or 'stop'" in failed.why
+    assert all(s.status is Status.DONE for s in report.steps if s.verb == "network.interface")
