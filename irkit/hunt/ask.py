@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irkit.errors import NotFound
 from irkit.escape import for_terminal
 from irkit.hunt.answer import Answer
+from irkit.hunt.catalog import Catalog
 from irkit.hunt.question import Question
 from irkit.hunt.questions import QUESTIONS
 from irkit.tables import Column, HasTables, Tables
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
 
 _BY_NAME: Mapping[str, Question] = {question.name: question for question in QUESTIONS}
 
-
-def questions() -> list[Question]:
-    """Every question that `ask` knows, by name."""
-    return sorted(QUESTIONS, key=lambda question: question.name)
+questions = Catalog(QUESTIONS)
 
 
-def question(name: str) -> Question:
-    """The question called `name`."""
+def question(name: str | Question) -> Question:
+    """The question called `name`; a question is taken as it is."""
+    if isinstance(name, Question):
+        return name
     if name not in _BY_NAME:
         near = difflib.get_close_matches(name, _BY_NAME, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else "see `irkit logs questions`"
@@ -35,7 +35,7 @@ def question(name: str) -> Question:
     return _BY_NAME[name]
 
 
-def ask(where: Tables | HasTables | Path | str, name: str, **params: object) -> Answer:
+def ask(where: Tables | HasTables | Path | str, name: str | Question, **params: object) -> Answer:
     """The answer to the question `name`, from open tables, a tables folder or a case.
 
     Parameters may be given as text, as a command line does; `questions()` tells what each question takes.
@@ -43,12 +43,21 @@ def ask(where: Tables | HasTables | Path | str, name: str, **params: object) -> 
     asked = question(name)
     values = asked.read_params(params)
     with nullcontext(where) if isinstance(where, Tables) else Tables.open(where) as tables:
-        return Answer(
+        answer = Answer(
             question=asked,
             params=values,
             frame=_answer(asked, tables, values),
             coverage=tables.extent.sentence(),
+            scanned=sum(tables.rows(f"select count(*) from {name}")[0][0] for name in asked.reads),  # noqa: S608
         )
+    answer.frame.attrs |= {
+        "provenance": answer.provenance,
+        "question": asked.name,
+        "tables": list(asked.reads),
+        "rows_scanned": answer.scanned,
+        "coverage": answer.coverage,
+    }
+    return answer
 
 
 def _answer(asked: Question, tables: Tables, values: Mapping[str, object]) -> pd.DataFrame:
@@ -59,7 +68,7 @@ def _answer(asked: Question, tables: Tables, values: Mapping[str, object]) -> pd
 
 
 def _typed(frame: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """The frame in the columns' order; whole numbers stay whole where some are missing."""
+    """The frame in the columns' order; whole numbers stay whole where some are missing, texts are text."""
     frame = frame[[column.name for column in columns]]
     wanted = {"BIGINT": ("int64", "Int64"), "INTEGER": ("int64", "Int64"), "BOOLEAN": ("bool", "boolean")}
     types: dict[str, Any] = {}
@@ -69,4 +78,6 @@ def _typed(frame: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
             types[column.name] = some_missing if frame[column.name].isna().any() else whole
         elif column.type == "DOUBLE":
             types[column.name] = "float64"
+        elif column.type == "VARCHAR":
+            types[column.name] = "str"
     return frame.astype(types)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from irkit.errors import InvalidParameter
 from irkit.escape import for_terminal
-from irkit.tables import Column, Tables
+from irkit.tables import SCHEMAS, Column, TableName, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,8 @@ class Question:
     """A question that `ask` can answer.
 
     `sql` selects the answer with `$name` for each parameter. `shape` turns what it selected into the answer where SQL
-    alone cannot; `walk` answers from the tables without SQL of its own. The answer has `columns`, in this order.
+    alone cannot; `walk` answers from the tables without SQL of its own and then names them in `walks`. The answer has
+    `columns`, in this order.
     """
 
     name: str
@@ -85,10 +86,17 @@ class Question:
     sql: str = ""
     shape: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     walk: Callable[[Tables, Mapping[str, Any]], pd.DataFrame] | None = None
+    walks: tuple[TableName, ...] = ()
     attack: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "doc", " ".join(self.doc.split()))
+
+    @property
+    def reads(self) -> tuple[TableName, ...]:
+        """The tables that the answer is drawn from."""
+        named = re.findall(r"\b(?:from|join)\s+([a-z0-9_]+)", self.sql)
+        return tuple(name for name in SCHEMAS if name in named) or self.walks
 
     def read_params(self, given: Mapping[str, object]) -> dict[str, object]:
         """The parameters with defaults filled in and types checked."""

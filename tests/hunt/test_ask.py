@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import csv
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -11,9 +14,10 @@ import pytest
 from irkit.errors import BadInput, InvalidParameter, NotFound
 from irkit.hunt import ask, question, questions
 from irkit.hunt.question import Kind
+from irkit.logs import ingest
 from irkit.tables import Tables
 from tests.hunt import world as w
-from tests.logs.builders import at
+from tests.logs.builders import at, record, write_trail
 
 
 @dataclass
@@ -80,12 +84,51 @@ def test_what_a_user_gives_is_never_part_of_the_sql(tables: Tables) -> None:
 def test_an_answer_says_what_it_was_drawn_from(tables: Tables) -> None:
     answer = ask(tables, "secrets_read")
     assert "CloudTrail records of 1 regions, 2026-11-20T10:00:00Z" in answer.coverage
-    assert repr(answer) == "Answer(secrets_read: 1 rows)"
+    assert repr(answer) == "Answer(secrets_read of cloudtrail: 119 rows scanned, 1 row)"
+    assert answer.frame.attrs["provenance"] == answer.provenance
+    assert answer.frame.attrs["rows_scanned"] == 119
     assert (
         ask(tables, "issued_keys", access_key_id=w.KEY)
         .summary()
         .startswith("Credentials that were issued (access_key_id=")
     )
+
+
+def test_an_answer_reads_like_its_data_frame(tables: Tables) -> None:
+    answer = ask(tables, questions.calls_of_access_key, access_key_id=w.SECOND_KEY)
+    assert (answer["source_ip"] == w.OUTSIDE).all()
+    assert len(answer.head(3)) == 3
+    assert set(answer.groupby("event_name").size().index) == {
+        "GetObject",
+        "ModifySnapshotAttribute",
+        "AssumeRole",
+    }
+    assert "groupby" in dir(answer)
+    assert copy.copy(answer).provenance == answer.provenance
+    with pytest.raises(AttributeError, match="no_such"):
+        answer.no_such  # noqa: B018
+
+
+def test_questions_complete_by_name() -> None:
+    assert {"beacons", "role_chain"} <= set(dir(questions))
+    assert questions.beacons.name == "beacons"
+    assert len(questions) == len(questions()) == len(list(questions))
+    assert "<table" in questions._repr_html_()
+    with pytest.raises(AttributeError, match="no question 'nonsense'"):
+        questions.nonsense  # noqa: B018
+
+
+def test_csv_of_an_answer_is_safe_for_a_spreadsheet_and_a_terminal(tmp_path: Path) -> None:
+    hostile = ["=cmd|' /C calc'!A0", "\x1b[2J+1", "a\nb,c", "@sum(1)"]
+    write_trail(tmp_path / "raw" / "t.json", [record(userAgent=agent) for agent in hostile])
+    ingest(tmp_path / "raw", tmp_path / "tables")
+    answer = ask(tmp_path / "tables", "user_agents")
+    text = str(answer.to_csv())
+    cells = [row[0] for row in csv.reader(io.StringIO(text))][1:]
+    assert len(cells) == 4
+    assert not [cell for cell in cells if cell[0] in "=+-@\t\r" or "\x1b" in cell or "\n" in cell]
+    answer.to_csv(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == text
 
 
 def test_an_answer_is_json_with_none_for_what_is_missing(tables: Tables) -> None:

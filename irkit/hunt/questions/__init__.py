@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from irkit.hunt.question import Question
-from irkit.hunt.questions import access, activity, changes, coverage, data, lineage, network
+from irkit.hunt.questions import (
+    access,
+    activity,
+    changes,
+    coverage,
+    data,
+    escalation,
+    lineage,
+    network,
+    novelty,
+    requests,
+    scans,
+    taken,
+)
 
 QUESTIONS: tuple[Question, ...] = (
     *access.QUESTIONS,
@@ -11,6 +24,11 @@ QUESTIONS: tuple[Question, ...] = (
     *changes.QUESTIONS,
     *coverage.QUESTIONS,
     *data.QUESTIONS,
+    *escalation.QUESTIONS,
     *lineage.QUESTIONS,
     *network.QUESTIONS,
+    *novelty.QUESTIONS,
+    *requests.QUESTIONS,
+    *scans.QUESTIONS,
+    *taken.QUESTIONS,
 )

@@ -53,6 +53,32 @@ QUESTIONS: tuple[Question, ...] = (
             order by event_time, event_id""",
     ),
     Question(
+        name="calls_of_agent",
+        title="Everything that one program did",
+        doc="""Every call whose user agent contains a text, whatever the case: a tool, a version, a kernel, a name.
+        User agents are what the caller says of itself.""",
+        params=(
+            Param(name="agent", kind=Kind.TEXT, doc="a part of the user agent, such as boto3/1.28"),
+            SINCE,
+            UNTIL,
+        ),
+        columns=EVENT_COLUMNS,
+        sql=f"""select {EVENT} from cloudtrail where strpos(lower(user_agent), lower($agent)) > 0 and {WINDOW}
+            order by event_time, event_id""",
+    ),
+    Question(
+        name="keys_summary",
+        title="Every access key at a glance",
+        doc="""One row for each access key: whose it is, when and how often it was used, from how many addresses,
+        regions and programs, how many different APIs, how many refusals and changes.""",
+        params=(SINCE, UNTIL),
+        columns=_USE + columns("regions:BIGINT agents:BIGINT writes:BIGINT"),
+        sql=f"""select {_USE_SQL}, count(distinct aws_region) as regions, count(distinct user_agent) as agents,
+                   cast(sum(case when read_only = false then 1 else 0 end) as bigint) as writes
+            from cloudtrail where access_key_id is not null and {WINDOW}
+            group by access_key_id, ui_type, ui_arn, principal order by first_seen, access_key_id, ui_arn""",
+    ),
+    Question(
         name="access_keys_of_principal",
         title="Which access keys a principal used",
         doc="""Long-lived keys and session keys of a user or role: first and last use, calls, refusals, addresses.""",

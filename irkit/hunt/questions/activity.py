@@ -102,6 +102,22 @@ QUESTIONS: tuple[Question, ...] = (
             order by event_time, event_id""",
     ),
     Question(
+        name="calls_about",
+        title="Every call that names something",
+        doc="""Calls that mention a resource (an id, a name, an ARN, a key) in the request, the response or the list
+        of resources, by anyone; the text is compared as it stands, case counts.""",
+        params=(
+            Param(name="resource", kind=Kind.TEXT, doc="such as i-0123456789abcdef0 or a bucket's name"),
+            SINCE,
+            UNTIL,
+        ),
+        columns=EVENT_COLUMNS,
+        sql=f"""select {EVENT} from cloudtrail
+            where (strpos(request_parameters, $resource) > 0 or strpos(response_elements, $resource) > 0
+                   or strpos(resources, $resource) > 0) and {WINDOW}
+            order by event_time, event_id""",
+    ),
+    Question(
         name="user_agents",
         title="Programs that made calls",
         doc="""User agents, rarest first: tools of an intruder stand out against those an account uses every day.""",

@@ -3,9 +3,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from irkit.hunt.question import SINCE, UNTIL, Question
 from irkit.hunt.questions.fragments import FLOW_WINDOW, WINDOW
-from irkit.tables import columns
+from irkit.tables import Column, Tables, columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_GAPS: tuple[Column, ...] = columns(
+    "recipient_account_id aws_region event_category records:BIGINT days_with_records:BIGINT days_missing:BIGINT"
+    " first_missing:TIMESTAMP last_missing:TIMESTAMP"
+)
+_CATEGORY = "coalesce(event_category, case when management_event = false then 'Data' else 'Management' end)"
+# What a trail can record at all; the last three only if it was told to.
+_CATEGORIES = ("Management", "Data", "Insight", "NetworkActivity")
+
+
+def _gaps(tables: Tables, values: Mapping[str, Any]) -> pd.DataFrame:
+    """For each account, region and category, the days between the first and the last record that have none."""
+    import pandas as pd
+
+    seen = tables.frame(
+        f"""select date_trunc('day', event_time) as day, recipient_account_id, aws_region,
+                   {_CATEGORY} as event_category, count(*) as records
+            from cloudtrail where {WINDOW}
+            group by date_trunc('day', event_time), recipient_account_id, aws_region, {_CATEGORY}""",
+        values,
+    )
+    rows: list[tuple[Any, ...]] = []
+    if len(seen):
+        days = pd.date_range(seen["day"].min(), seen["day"].max(), freq="D")
+        for account, of_account in seen.groupby("recipient_account_id", dropna=False):
+            for region, here in of_account.groupby("aws_region", dropna=False):
+                for category in _CATEGORIES:
+                    found = here[here["event_category"] == category]
+                    missing = days.difference(pd.DatetimeIndex(found["day"]))
+                    if len(missing):
+                        ends = (missing.min(), missing.max())
+                        there = len(days) - len(missing)
+                        rows.append(
+                            (account, region, category, found["records"].sum(), there, len(missing), *ends)
+                        )
+    frame = pd.DataFrame(rows, columns=[column.name for column in _GAPS])
+    for name in ("first_missing", "last_missing"):
+        frame[name] = pd.to_datetime(frame[name], utc=True)
+    return frame.sort_values(
+        ["days_missing", "recipient_account_id", "aws_region"], ascending=[False, True, True]
+    )
+
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
@@ -26,6 +74,17 @@ QUESTIONS: tuple[Question, ...] = (
             group by date_trunc('day', event_time), recipient_account_id, aws_region,
                      coalesce(event_category, case when management_event = false then 'Data' else 'Management' end)
             order by day, recipient_account_id, aws_region, event_category""",
+    ),
+    Question(
+        name="coverage_gaps",
+        title="What the CloudTrail records lack",
+        doc="""Days without any record, for each account, region and category, between the first and the last day of
+        the tables. A region that no record names at all cannot be listed: compare with the regions that the
+        account has enabled. A category that is missing on all days was most likely never recorded.""",
+        params=(SINCE, UNTIL),
+        columns=_GAPS,
+        walk=_gaps,
+        walks=("cloudtrail",),
     ),
     Question(
         name="flow_coverage",

@@ -76,5 +76,6 @@ QUESTIONS: tuple[Question, ...] = (
         columns=_CHAIN,
         attack=("T1548.005",),
         walk=_chain,
+        walks=("edge",),
     ),
 )
