@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -76,12 +76,17 @@ def with_kms(case: Case, key_id: str) -> Path:
 
     The request is in CloudTrail of the key's account: a witness that this machine cannot change.
     """
+    return _keep(case, sign_with_kms(case, key_id, lambda signer: _statement(case, signer)))
+
+
+def sign_with_kms(case: Case, key_id: str, statement_of: Callable[[str], Mapping[str, Any]]) -> Seal:
+    """The statement that `statement_of` makes for a signer, signed with the KMS key `key_id` as `with_kms` does."""
     from irkit.aws.refusals import translating
 
     kms = case.client("kms")
     with translating("read the public key of", key_id, region=case.facts.region):
         public = kms.get_public_key(KeyId=key_id)
-    statement = _statement(case, f"kms {public['KeyId']}")
+    statement = statement_of(f"kms {public['KeyId']}")
     with translating("sign with", key_id, region=case.facts.region):
         signed = kms.sign(
             KeyId=key_id,
@@ -94,20 +99,22 @@ def with_kms(case: Case, key_id: str) -> Path:
         + base64.encodebytes(public["PublicKey"]).decode("ascii")
         + "-----END PUBLIC KEY-----\n"
     )
-    return _keep(
-        case,
-        Seal(
-            statement=statement,
-            algorithm="ECDSA_SHA_256",
-            key=public["KeyId"],
-            public_key=pem,
-            signature=base64.b64encode(signed["Signature"]).decode("ascii"),
-        ),
+    return Seal(
+        statement=statement,
+        algorithm="ECDSA_SHA_256",
+        key=public["KeyId"],
+        public_key=pem,
+        signature=base64.b64encode(signed["Signature"]).decode("ascii"),
     )
 
 
 def with_key(case: Case, path: Path) -> Path:
     """Seal the case with the Ed25519 private key in the PEM file `path`; returns the seal's file."""
+    return _keep(case, sign_with_key(path, lambda signer: _statement(case, signer)))
+
+
+def sign_with_key(path: Path, statement_of: Callable[[str], Mapping[str, Any]]) -> Seal:
+    """The statement that `statement_of` makes for a signer, signed with the Ed25519 private key in the PEM file."""
     ed25519, serialization = _cryptography()
     try:
         private = serialization.load_pem_private_key(path.read_bytes(), password=None)
@@ -124,16 +131,13 @@ def with_key(case: Case, path: Path) -> Path:
     pem = private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    statement = _statement(case, f"key {sha256(pem).hexdigest()[:16]}")
-    return _keep(
-        case,
-        Seal(
-            statement=statement,
-            algorithm="Ed25519",
-            key=sha256(pem).hexdigest()[:16],
-            public_key=pem.decode("ascii"),
-            signature=base64.b64encode(private.sign(dumps(statement).encode("ascii"))).decode("ascii"),
-        ),
+    statement = statement_of(f"key {sha256(pem).hexdigest()[:16]}")
+    return Seal(
+        statement=statement,
+        algorithm="Ed25519",
+        key=sha256(pem).hexdigest()[:16],
+        public_key=pem.decode("ascii"),
+        signature=base64.b64encode(private.sign(dumps(statement).encode("ascii"))).decode("ascii"),
     )
 
 
@@ -175,7 +179,7 @@ def problems(root: Path, reading: Reading, *, public_key: Path | None = None) ->
         if wanted is not None and seal.public_key.split() != wanted.split():
             faults.append(f"{name}: signed with another key than {public_key}")
         try:
-            if not _signed(seal):
+            if not fits(seal):
                 faults.append(f"{name}: the signature does not fit the statement")
                 continue
         except MissingExtra as missing:
@@ -221,7 +225,8 @@ def _keep(case: Case, seal: Seal) -> Path:
     return path
 
 
-def _signed(seal: Seal) -> bool:
+def fits(seal: Seal) -> bool:
+    """Whether the signature is one of the statement with the key that the seal carries."""
     ed25519, serialization = _cryptography()
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
