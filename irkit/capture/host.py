@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from irkit.capture.host_facts import HostFacts, parse
 from irkit.capture.instance import Instance
-from irkit.capture.run_command import Ran, node, run
+from irkit.capture.run_command import POWERSHELL, SHELL, Ran, node, run
 from irkit.errors import IrkitError, WrongState
 from irkit.escape import for_terminal
 from irkit.journal import Kind
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from irkit.evidence import Item
 
 VERB = "capture.host"
-SCRIPT = "facts.sh"
+LINUX, WINDOWS = "facts.sh", "facts.ps1"
 OUTPUT = "host-output"
 DEADLINE = 420.0
 # The script stops beginning new sections after the first, and Systems Manager kills it after the second.
@@ -31,28 +32,58 @@ _VOLATILE_TEXTS = ("sockets", "neighbours", "routes", "addresses", "logins", "mo
 _VOLATILE = ("host", "processes", "sockets", *(f"text:{t}" for t in _VOLATILE_TEXTS))
 _SETTINGS = ("cron", "keys", "preload", "accounts", "sudoers", "units", "histories",
              *(f"text:{t}" for t in ("timers", "services", "containers", "firewall", "disks")))  # fmt: skip
-_GROUPS = (_VOLATILE, _SETTINGS, ("web_shells", "files"), ("web_logs",), ("system_logs",))
+_LINUX_GROUPS = (_VOLATILE, _SETTINGS, ("web_shells", "files"), ("web_logs",), ("system_logs",))
+_WINDOWS_GROUPS = (
+    ("host", "processes"), ("tcp", "udp", "dns", "neighbours", "routes", "addresses", "sessions", "pipes"),
+    ("tasks", "autoruns", "wmi", "users", "keys", "histories", "shares", "containers", "firewall"),
+    ("services",), ("drivers", "defender"), ("events",), ("files",),
+)  # fmt: skip
 _SMALL_LOG_BYTES = 98304
 
 
-def script() -> str:
+def script(name: str = LINUX) -> str:
     """The script that runs on the suspect, as it is sent."""
-    return files("irkit.capture").joinpath("scripts", SCRIPT).read_text(encoding="utf-8")
+    return files("irkit.capture").joinpath("scripts", name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class _Platform:
+    """How hosts of one kind are asked: the script, the document that runs it, and parts of it that fit one answer."""
+
+    name: str
+    document: str
+    groups: tuple[tuple[str, ...], ...]
+
+    def text(self) -> str:
+        return script() if self.name == LINUX else script(self.name)
+
+    def asked(self, **settings: str | int) -> str:
+        """The script with settings ahead of its first command; their values are ours, never from outside."""
+        if self.name == WINDOWS:
+            return "".join(f"${name} = '{value}'\n" for name, value in settings.items()) + self.text()
+        return _with(self.text(), **settings)
+
+
+def _platform(instance: Instance) -> _Platform:
+    if instance.windows:
+        return _Platform(WINDOWS, POWERSHELL, _WINDOWS_GROUPS)
+    return _Platform(LINUX, SHELL, _LINUX_GROUPS)
 
 
 def steps(case: Case, instance: Instance) -> list[Step]:
     """One step: run the script and keep its output as it came and as facts."""
     bucket = case.facts.sources.get("evidence_bucket")
+    ways = _platform(instance)
     args = {
-        "script": SCRIPT,
-        "sha256": _digest(script()),
-        "document": "AWS-RunShellScript",
+        "script": ways.name,
+        "sha256": _digest(ways.text()),
+        "document": ways.document,
         "output": bucket or "ssm",
     }
     return [
         Step(
             verb=VERB, target=instance.id, args=args, stage=30, deadline=DEADLINE,
-            title=f"read volatile facts on the host ({SCRIPT}, by Systems Manager; takes about a minute)",
+            title=f"read volatile facts on the host ({ways.name}, by Systems Manager; takes about a minute)",
             reversible="leaves traces on the host: the agent's copy of the script, access times",
             act=lambda running: _act(running, instance, bucket),
         )
@@ -67,17 +98,15 @@ def _act(running: Running, instance: Instance, bucket: str | None) -> Outcome:
     original = running.kept(OUTPUT, "host-facts.out")  # an earlier run got as far as this
     if original is None:
         _reachable(running, instance)
-        runs = _whole(running, instance.id, bucket) if bucket else _in_parts(running, instance.id)
+        ways = _platform(instance)
+        runs = _whole(running, instance.id, ways, bucket) if bucket else _in_parts(running, instance.id, ways)
         if running.stopped:
             raise IrkitError("stopped before the facts were kept")
-        original = _keep_output(running, runs)
+        original = _keep_output(running, runs, ways)
     return _keep_facts(running, original)
 
 
 def _reachable(running: Running, instance: Instance) -> None:
-    if instance.windows:
-        raise WrongState(f"{instance.id} runs Windows; irkit reads facts of Linux hosts only",
-                         hint="its disks, console and metadata are captured all the same")  # fmt: skip
     known = node(running.case, instance.id)
     if not known.online:
         raise WrongState(f"no command reaches {instance.id}: {known.why}",
@@ -89,39 +118,42 @@ def _attaching(running: Running) -> bool:
     return sum(e.kind is Kind.INTENDED for e in entries) > 1
 
 
-def _whole(running: Running, instance_id: str, bucket: str) -> list[Ran]:
+def _whole(running: Running, instance_id: str, ways: _Platform, bucket: str) -> list[Ran]:
     """One command whose output goes to the bucket; in parts after all when it does not arrive there."""
     first = run(
-        running, instance_id, _with(script(), IRKIT_BUDGET=BUDGET_SECONDS), mark=_mark(running, 0),
-        seconds=KILL_SECONDS, bucket=bucket, attach=_attaching(running),
+        running, instance_id, ways.asked(IRKIT_BUDGET=BUDGET_SECONDS), mark=_mark(running, 0),
+        seconds=KILL_SECONDS, bucket=bucket, attach=_attaching(running), document=ways.document,
     )  # fmt: skip
     if first.cut is None:
         return [first]
     # The agent writes to S3 with the instance's own role, which the bucket may not know or containment has cut.
     running.keep(
         first.stdout, kind=OUTPUT, name="host-facts.first.out", media_type="text/plain", partial=True,
-        notes={"command": first.command_id, "script_sha256": _digest(script()), "cut": [first.cut]},
+        notes={"command": first.command_id, "script_sha256": _digest(ways.text()), "cut": [first.cut]},
     )  # fmt: skip
     running.progress(f"{first.cut}; asking in parts")
     try:
-        return _in_parts(running, instance_id)
+        return _in_parts(running, instance_id, ways)
     except IrkitError:
         return [first]
 
 
-def _in_parts(running: Running, instance_id: str) -> list[Ran]:
+def _in_parts(running: Running, instance_id: str, ways: _Platform) -> list[Ran]:
     """Several commands, each with a part that fits; what is most volatile comes first, in the first of them."""
     runs: list[Ran] = []
-    for number, group in enumerate(_GROUPS, 1):
+    for number, group in enumerate(ways.groups, 1):
         if runs and (running.stopped or running.seconds_left < 30):
             break
-        asked = _with(
-            script(), IRKIT_SECTIONS=" ".join(group), IRKIT_BUDGET=30, IRKIT_LOG_BYTES=_SMALL_LOG_BYTES
+        less = (
+            {"IRKIT_EVENTS": 40, "IRKIT_ROWS": 600}
+            if ways.name == WINDOWS
+            else {"IRKIT_LOG_BYTES": _SMALL_LOG_BYTES}
         )
+        asked = ways.asked(IRKIT_SECTIONS=" ".join(group), IRKIT_BUDGET=30, **less)
         try:
             runs.append(
                 run(running, instance_id, asked, mark=_mark(running, number), seconds=60, bucket=None,
-                    attach=_attaching(running))
+                    attach=_attaching(running), document=ways.document)
             )  # fmt: skip
         except IrkitError as error:
             if not runs:
@@ -143,7 +175,7 @@ def _with(text: str, **settings: str | int) -> str:
     return f"{shebang}\n{lines}{rest}"
 
 
-def _keep_output(running: Running, runs: list[Ran]) -> Item:
+def _keep_output(running: Running, runs: list[Ran], ways: _Platform) -> Item:
     """What the script printed, as it came."""
     raw = b"".join(r.stdout.rstrip(b"\n") + b"\n" for r in runs)
     facts = parse(raw)
@@ -152,11 +184,11 @@ def _keep_output(running: Running, runs: list[Ran]) -> Item:
         raise IrkitError(f"the script printed no facts (exit code {runs[0].exit_code}): {said}",
                          hint="apply the plan again; disks and metadata are not affected")  # fmt: skip
     cut = [r.cut for r in runs if r.cut]
-    if len(runs) not in {1, len(_GROUPS)}:
-        cut.append(f"only {len(runs)} of {len(_GROUPS)} parts of the script ran in time")
+    if len(runs) not in {1, len(ways.groups)}:
+        cut.append(f"only {len(runs)} of {len(ways.groups)} parts of the script ran in time")
     notes: dict[str, Any] = {
-        "script": SCRIPT,
-        "script_sha256": _digest(script()),
+        "script": ways.name,
+        "script_sha256": _digest(ways.text()),
         "commands": [r.command_id for r in runs],
         "output": [r.source for r in runs],
         "exit_codes": [r.exit_code for r in runs],

@@ -1,4 +1,4 @@
-"""What was seen on a live Linux host, typed: processes, sockets, cron, keys, files, logs.
+"""What was seen on a live host, typed: processes, sockets, cron, keys, files, logs.
 
 `HostFacts.to_dict()` is the content of the evidence item `host-facts.json` and what the hunt reads:
 
@@ -24,7 +24,8 @@
 
 Times are ISO 8601 UTC. `exe` is without the kernel's " (deleted)"; `deleted` says it. `code` is true for a script in a
 web root that calls what web shells call. `requests` are the web access logs' lines that parse; the lines themselves
-are in `logs`. Nothing here is escaped: it is what the host said, and its attacker may have chosen every word of it.
+are in `logs`. A Windows host is described in the same shape; `windows_parse` says what stands where. Nothing here is
+escaped: it is what the host said, and its attacker may have chosen every word of it.
 """
 
 from __future__ import annotations
@@ -230,9 +231,9 @@ class HostFacts:
 
 def parse(output: bytes) -> HostFacts:
     """The facts in what the script printed, whole or cut short; never raises for anything that a host can print."""
-    from irkit.capture.host_parse import parsed
+    from irkit.capture import host_parse, windows_output, windows_parse
 
-    return parsed(output)
+    return windows_parse.parsed(output) if windows_output.is_windows(output) else host_parse.parsed(output)
 
 
 def _plain(record: Any) -> dict[str, Any]:

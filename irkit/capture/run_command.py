@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 STDOUT_LIMIT = 24_000
 SHELL = "AWS-RunShellScript"
 POWERSHELL = "AWS-RunPowerShellScript"
+# The folder that the agent writes a document's output to.
+_PLUGINS = {SHELL: "awsrunShellScript", POWERSHELL: "awsrunPowerShellScript"}
 # How long a command may be unknown after it was sent: Systems Manager becomes consistent within seconds.
 UNKNOWN_SECONDS = 30.0
 _UNMANAGED = "it is not registered with Systems Manager (no agent, no role for it, no way to its endpoints, or stopped)"
@@ -246,7 +248,8 @@ def _output(
     shown = str(ended.get("StandardOutputContent", "")).encode("utf-8", "surrogateescape")
     why = None
     if bucket:
-        place = f"{prefix}/{ended['CommandId']}/{ended['InstanceId']}/awsrunShellScript/0.awsrunShellScript/stdout"
+        plugin = _PLUGINS.get(str(ended.get("DocumentName")), _PLUGINS[SHELL])
+        place = f"{prefix}/{ended['CommandId']}/{ended['InstanceId']}/{plugin}/0.{plugin}/stdout"
         try:
             return _object(case, bucket, place), f"s3://{bucket}/{place}", None
         except (AwsError, Refused, IrkitError) as error:

@@ -82,10 +82,11 @@ _OPERATIONS = {
         DescribeParameters DeleteParameter CreateDocument DescribeDocument GetDocument ListDocuments
         DeleteDocument
     """,
+    ("ssm", "L1"): "ListInventoryEntries GetServiceSetting",
     (
         "ssm",
         "L0",
-    ): "StartSession GetConnectionStatus ListInventoryEntries StartAutomationExecution DescribeAssociation",
+    ): "StartSession GetConnectionStatus StartAutomationExecution DescribeAssociation",
     ("iam", "L2"): """
         GetUser ListUsers CreateUser DeleteUser GetRole ListRoles CreateRole DeleteRole
         UpdateAssumeRolePolicy TagRole UntagRole ListRoleTags ListUserTags TagUser GetRolePolicy
@@ -190,13 +191,10 @@ _OPERATIONS = {
     """,
     ("secretsmanager", "L2"): "ListSecrets GetSecretValue DescribeSecret CreateSecret",
     ("organizations", "L1"): "DescribeOrganization ListAccounts DescribeAccount ListRoots",
-    ("guardduty", "L1"): "ListDetectors GetDetector CreateDetector",
-    ("guardduty", "L0"): """
-        ListFindings GetFindings StartMalwareScan CreateSampleFindings
-    """,
+    ("guardduty", "L1"): "ListDetectors GetDetector CreateDetector ListFindings GetFindings",
+    ("guardduty", "L0"): "StartMalwareScan CreateSampleFindings",
     ("securityhub", "L1"): "GetFindings BatchImportFindings",
-    ("config", "L1"): "DescribeConfigurationRecorders",
-    ("config", "L0"): "GetResourceConfigHistory",
+    ("config", "L1"): "DescribeConfigurationRecorders GetResourceConfigHistory",
     ("lambda", "L1"): "ListFunctions GetFunction",
     ("rds", "L1"): "DescribeDBInstances DescribeDBSnapshots",
     ("dynamodb", "L1"): "ListTables",
@@ -205,7 +203,8 @@ _REMARKS = {
     (
         "ssm",
         "SendCommand",
-    ): "AWS-RunShellScript only; runs in namespaces over the scenario's files, needs user namespaces",
+    ): "AWS-RunShellScript runs in namespaces over the scenario's files, needs user namespaces; "
+    "AWS-RunPowerShellScript runs nowhere: a host may have recorded answers, else it is refused",
     (
         "ssm",
         "DescribeInstanceInformation",
@@ -222,6 +221,9 @@ _REMARKS = {
         "ec2",
         "ReplaceNetworkAclAssociation",
     ): "kept with its 20 entries a direction; no packet is held against it",
+    ("guardduty", "ListFindings"): "what was planted; of the criteria only the instance is looked at",
+    ("config", "GetResourceConfigHistory"): "what was planted",
+    ("ssm", "ListInventoryEntries"): "always empty",
     ("ec2", "CreateFlowLogs"): "no records are made; the scenario plants them",
     ("iam", "SimulatePrincipalPolicy"): "identity policies only: no boundary, SCP or resource policy",
     (

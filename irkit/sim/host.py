@@ -15,7 +15,7 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +40,11 @@ class Platform:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Host:
-    """One instance's live system. `agent` is the SSM agent's switch; the system runs on without it."""
+    """One instance's live system. `agent` is the SSM agent's switch; the system runs on without it.
+
+    `recorded` gives a host that nothing runs on, such as one with Windows: it is called with each script that is sent,
+    and what it returns is taken for what the script printed.
+    """
 
     instance_id: str
     root: Path
@@ -50,15 +54,17 @@ class Host:
     platform: Platform = field(default_factory=Platform)
     agent: bool = True
     trouble: str | None = None
+    recorded: Callable[[str], bytes] | None = None
     last_ping: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _up: bool = field(default=False, repr=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _pid: int | None = field(default=None, repr=False)
     _doorway: Doorway | None = field(default=None, repr=False)
 
     @property
     def running(self) -> bool:
-        """Whether the sandbox is up."""
-        return self._process is not None and self._process.poll() is None
+        """Whether the sandbox is up; a host with recorded answers is, once it was started."""
+        return self._up or (self._process is not None and self._process.poll() is None)
 
     def start(self, *, port: int | None = None) -> bool:
         """Bring the sandbox up; False, with `trouble` set, where this machine does not allow it.
@@ -69,6 +75,9 @@ class Host:
         if self.running:
             return True
         self.trouble = None
+        if self.recorded is not None:
+            self._up = True
+            return True
         _complete_tree(self.root)
         command = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--uts", "--ipc"]
         command += ["--fork", "--kill-child", "bash", "-c", _boot_script(self.root, self.hostname, self.init)]
@@ -114,6 +123,7 @@ class Host:
         if self._doorway is not None:
             self._doorway.close()
             self._doorway = None
+        self._up = False
         process, self._process, self._pid = self._process, None, None
         if process is None:
             return
@@ -143,8 +153,9 @@ class Hosts:
         console: str | None = None,
         platform: Platform | None = None,
         agent: bool = True,
+        recorded: Callable[[str], bytes] | None = None,
     ) -> Host:
-        """Give an instance a live system over the tree `root` and start it.
+        """Give an instance a live system over the tree `root` and start it; with `recorded`, nothing runs on it.
 
         `init` are shell commands that run inside, in order, before anything else: what should go on running ends in
         `&`. `console` is the text of its console, for the screenshot and the console output alike.
@@ -157,6 +168,7 @@ class Hosts:
             console=console,
             platform=platform or Platform(),
             agent=agent,
+            recorded=recorded,
         )
         host.start(port=self.port)
         with self._lock:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,8 @@ STDERR_LIMIT = 8_000
 LISTED_LIMIT = 2_500
 TRUNCATED = "\n---Output truncated---"
 DONE = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
-SHELL_PLUGIN = "aws:runShellScript"
+PLUGINS = {"AWS-RunShellScript": "aws:runShellScript", "AWS-RunPowerShellScript": "aws:runPowerShellScript"}
+SHELL_PLUGIN = PLUGINS["AWS-RunShellScript"]
 _ORCHESTRATION = (
     "var/lib/amazon/ssm/{instance}/document/orchestration/{command}/awsrunShellScript/0.awsrunShellScript"
 )
@@ -146,6 +148,9 @@ def _carry_out(here: world.World, command: Command, invocation: Invocation, reac
         return
     invocation.started = datetime.now(UTC)
     invocation.status = invocation.details = "InProgress"
+    if host.recorded is not None:
+        _replay(host.recorded, command, invocation)
+        return
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         script = _place(host, command, invocation)
         process = host.run(script, timeout=command.execution_timeout, stdout=out, stderr=err)
@@ -165,6 +170,20 @@ def _carry_out(here: world.World, command: Command, invocation: Invocation, reac
         invocation.finish("Success", "Success", 0)
     else:
         invocation.finish("Failed", "Failed", code)
+
+
+def _replay(recorded: Callable[[str], bytes], command: Command, invocation: Invocation) -> None:
+    """What a host on which nothing runs answers: what was recorded for the script."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            out.write(recorded("\n".join(command.commands)))
+        except Exception as error:  # noqa: BLE001 - a recording that fails is a script that fails
+            err.write(str(error).encode())
+            _keep_output(command, invocation, out, err)
+            invocation.finish("Failed", "Failed", 1)
+            return
+        _keep_output(command, invocation, out, err)
+    invocation.finish("Success", "Success", 0)
 
 
 def _ran(invocation: Invocation) -> float:
@@ -212,11 +231,12 @@ def _keep_output(command: Command, invocation: Invocation, out: IO[bytes], err: 
     invocation.stderr = _cut(stderr, STDERR_LIMIT)
     if not command.bucket:
         return
+    plugin = PLUGINS.get(command.document, SHELL_PLUGIN).replace(":", "")
     parts = (
         command.prefix,
         command.command_id,
         invocation.instance_id,
-        "awsrunShellScript/0.awsrunShellScript",
+        f"{plugin}/0.{plugin}",
     )
     folder = "/".join(part.strip("/") for part in parts if part)
     for name, data in texts.items():

@@ -64,7 +64,7 @@ def test_settings_are_set_ahead_of_the_script_and_change_nothing_else() -> None:
 
 
 def test_the_groups_of_the_parts_name_every_section() -> None:
-    named = {name for group in host._GROUPS for name in group}
+    named = {name for group in host._LINUX_GROUPS for name in group}
     defined = set(re.findall(r"^  section (\S+) ", host.script(), re.MULTILINE))
     assert defined - named == {"text:journal"}, (
         "the journal repeats the system's logs and is left to the whole output"

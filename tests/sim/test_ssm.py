@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from irkit.sim import Simulator
-from irkit.sim.host import Host
+from irkit.sim.host import Host, Platform
 from tests.sim.builders import code_of, eventually, launch, profile
 
 pytestmark = pytest.mark.needs_user_namespaces
@@ -222,8 +222,40 @@ def test_bad_commands_are_refused_with_the_documented_codes(sim: Simulator, host
     )
     assert (
         code_of(ssm.send_command, **named, DocumentName="AWS-RunPowerShellScript", Parameters=commands)
-        == "NotSimulated"
+        == "UnsupportedPlatformType"
     )
+
+
+def test_no_powershell_runs_a_windows_host_answers_what_was_recorded_or_is_refused(sim: Simulator) -> None:
+    ssm = sim.session().client("ssm")
+    asked = {"DocumentName": "AWS-RunPowerShellScript", "Parameters": {"commands": ["Get-Date", "exit"]}}
+    for recorded, wanted in ((None, "NotSimulated"), (lambda text: text.encode() * 2, None)):
+        instance_id = launch(sim)
+        root = sim.workdir / "windows" / instance_id
+        windows = sim.hosts.add(
+            instance_id,
+            root=root,
+            hostname="W",
+            platform=Platform(kind="Windows", name="W"),
+            recorded=recorded,
+        )
+        if wanted:
+            windows.stop()
+            assert code_of(ssm.send_command, InstanceIds=[instance_id], **asked) == wanted
+            continue
+        assert (
+            code_of(
+                ssm.send_command,
+                InstanceIds=[instance_id],
+                DocumentName=SHELL,
+                Parameters={"commands": ["true"]},
+            )
+            == "UnsupportedPlatformType"
+        )
+        command = ssm.send_command(InstanceIds=[instance_id], **asked)["Command"]["CommandId"]
+        ended = outcome(sim, windows, command)
+        assert (ended["Status"], ended["PluginName"]) == ("Success", "aws:runPowerShellScript")
+        assert ended["StandardOutputContent"] == "Get-Date\nexit" * 2
 
 
 def test_the_command_itself_is_hidden_in_the_trail(sim: Simulator, host: Host) -> None:

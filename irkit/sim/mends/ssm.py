@@ -42,7 +42,7 @@ def send_command(_original: Any, self: Any) -> ActionResult:
     """Run a shell script on instances named by id or by tag."""
     name = str(self._get_param("DocumentName") or "")
     platform = _platform(self, name)
-    if name.rsplit("/", 1)[-1] != _SHELL_DOCUMENT:
+    if name.rsplit("/", 1)[-1] not in _AWS_DOCUMENTS:
         raise _unsupported(name, platform)
     targets = self._get_param("Targets") or []
     instance_ids = list(dict.fromkeys(self._get_param("InstanceIds") or _by_targets(self, targets)))
@@ -56,6 +56,11 @@ def send_command(_original: Any, self: Any) -> ActionResult:
                 "InvalidInstanceId",
                 f"Instances [[{instance_id}]] not in a valid state for account {self.current_account}",
             )
+        host: Any = hosts.find(instance_id)
+        if host.platform.kind != platform:
+            raise Refusal("UnsupportedPlatformType", f"{name} does not run on {host.platform.kind}.")
+        if platform != "Linux" and host.recorded is None:
+            raise _unsupported(name, platform)
     parameters = self._get_param("Parameters") or {}
     commands = parameters.get("commands")
     if not commands:
@@ -196,7 +201,8 @@ def get_command_invocation(_original: Any, self: Any) -> ActionResult:
     """One invocation; it does not exist for a first instant, as in AWS."""
     invocation = _invocation(self, self._get_param("CommandId"), self._get_param("InstanceId"))
     plugin = self._get_param("PluginName")
-    if plugin and plugin != ssm.SHELL_PLUGIN:
+    own = ssm.PLUGINS.get(invocation.document, ssm.SHELL_PLUGIN)
+    if plugin and plugin != own:
         raise Refusal("InvalidPluginName", "The plugin name is not valid.")
     return ActionResult(
         {
@@ -205,7 +211,7 @@ def get_command_invocation(_original: Any, self: Any) -> ActionResult:
             "Comment": invocation.comment,
             "DocumentName": invocation.document,
             "DocumentVersion": "$DEFAULT",
-            "PluginName": ssm.SHELL_PLUGIN,
+            "PluginName": own,
             "ResponseCode": invocation.code,
             "ExecutionStartDateTime": invocation.started.isoformat() if invocation.started else "",
             "ExecutionElapsedTime": ssm.elapsed(invocation),
@@ -248,7 +254,7 @@ def list_command_invocations(self: Any) -> ActionResult:
 
 def _listed(invocation: ssm.Invocation, details: bool) -> dict[str, Any]:
     plugin = {
-        "Name": ssm.SHELL_PLUGIN,
+        "Name": ssm.PLUGINS.get(invocation.document, ssm.SHELL_PLUGIN),
         "Status": invocation.status,
         "StatusDetails": invocation.details,
         "ResponseCode": invocation.code,
