@@ -81,11 +81,15 @@ def _json(value: Any) -> Any:
 
 @dataclass(slots=True, kw_only=True)
 class Asker:
-    """Asks on behalf of a case. `answers` are all answers so far, refusals too, in the order in which they came."""
+    """Asks on behalf of a case. `answers` are all answers so far, refusals too, in the order in which they came.
+
+    `absent` are sentences on what AWS has none of, so that nobody takes it for something that was not asked for.
+    """
 
     case: Case
     stop: Callable[[], bool] = lambda: False
     answers: list[Answer] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, service: str, operation: str, **params: Any) -> Answer:

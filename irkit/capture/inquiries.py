@@ -42,11 +42,14 @@ def questions(instance: Instance) -> Iterator[Question]:
         yield "ec2", "describe_network_acls", _filter("association.subnet-id", *subnets)
     if instance.vpc:
         yield "ec2", "describe_vpcs", {"VpcIds": [instance.vpc]}
+        yield "ec2", "describe_nat_gateways", {"Filter": [{"Name": "vpc-id", "Values": [instance.vpc]}]}
+        yield "ec2", "describe_internet_gateways", _filter("attachment.vpc-id", instance.vpc)
         yield "ec2", "describe_route_tables", _filter("vpc-id", instance.vpc)
         yield "ec2", "describe_vpc_endpoints", _filter("vpc-id", instance.vpc)
     yield "ec2", "describe_addresses", _filter("instance-id", iid)
     watched = [r for r in (instance.vpc, *subnets, *(i.id for i in instance.interfaces)) if r]
     yield "ec2", "describe_flow_logs", {"Filters": [{"Name": "resource-id", "Values": watched}]}
+    yield "ec2", "get_instance_uefi_data", {"InstanceId": iid}
     yield "ec2", "describe_images", {"ImageIds": [instance.image]}
     yield "ec2", "describe_instance_types", {"InstanceTypes": [instance.type]}
     yield "ec2", "describe_iam_instance_profile_associations", _filter("instance-id", iid)
@@ -58,6 +61,14 @@ def questions(instance: Instance) -> Iterator[Question]:
     yield "elb", "describe_load_balancers", {}
     yield "ssm", "describe_instance_information", {"Filters": [{"Key": "InstanceIds", "Values": [iid]}]}
     yield "ssm", "list_command_invocations", {"InstanceId": iid}
+    for kind in ("AWS:InstanceInformation", "AWS:Application", "AWS:Network"):
+        yield "ssm", "list_inventory_entries", {"InstanceId": iid, "TypeName": kind}
+    yield "ssm", "get_service_setting", {"SettingId": _HOST_MANAGEMENT}
+
+
+# Whether Systems Manager manages instances that have no role for it (Default Host Management Configuration).
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/fleet-manager-default-host-management-configuration.html
+_HOST_MANAGEMENT = "/ssm/managed-instance/default-ec2-instance-management-role"
 
 
 def _filter(name: str, *values: str) -> dict[str, Any]:
@@ -72,6 +83,7 @@ def chains(asker: Asker, instance: Instance) -> list[Callable[[], None]]:
         if group:
             asker.ask("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[group])
             asker.ask("autoscaling", "describe_scaling_activities", AutoScalingGroupName=group)
+            asker.ask("autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=group)
 
     def balancers() -> None:
         target_groups = asker.ask("elbv2", "describe_target_groups")["TargetGroups"] or []
@@ -88,37 +100,57 @@ def chains(asker: Asker, instance: Instance) -> list[Callable[[], None]]:
         for role in (profile["InstanceProfile"] or {}).get("Roles", ()):
             _role(asker, role["RoleName"])
 
-    def detectors() -> None:
-        about = {"Criterion": {"resource.instanceDetails.instanceId": {"Equals": [instance.id]}}}
-        for detector in asker.ask("guardduty", "list_detectors")["DetectorIds"] or []:
-            found = (
-                asker.ask("guardduty", "list_findings", DetectorId=detector, FindingCriteria=about)[
-                    "FindingIds"
-                ]
-                or []
-            )
-            for n in range(0, len(found), 50):
-                asker.ask("guardduty", "get_findings", DetectorId=detector, FindingIds=found[n : n + 50])
+    return [fleet, balancers, identity, lambda: _findings(asker, instance), lambda: _history(asker, instance)]
 
-    def history() -> None:
-        if asker.ask("config", "describe_configuration_recorders")["ConfigurationRecorders"]:
-            asker.ask(
-                "config",
-                "get_resource_config_history",
-                resourceType="AWS::EC2::Instance",
-                resourceId=instance.id,
-            )
 
-    return [fleet, balancers, identity, detectors, history]
+def _findings(asker: Asker, instance: Instance) -> None:
+    about = {"Criterion": {"resource.instanceDetails.instanceId": {"Equals": [instance.id]}}}
+    known = asker.ask("guardduty", "list_detectors")
+    if known.ok and not known["DetectorIds"]:
+        asker.absent.append("guardduty: it has no detector in the region, so it has found nothing there")
+    for detector in known["DetectorIds"] or []:
+        listed = asker.ask("guardduty", "list_findings", DetectorId=detector, FindingCriteria=about)
+        found = listed["FindingIds"] or []
+        if listed.ok and not found:
+            asker.absent.append(f"guardduty: detector {detector} has no finding about the instance")
+        for n in range(0, len(found), 50):
+            asker.ask("guardduty", "get_findings", DetectorId=detector, FindingIds=found[n : n + 50])
+
+
+def _history(asker: Asker, instance: Instance) -> None:
+    recorders = asker.ask("config", "describe_configuration_recorders")
+    if recorders.ok and not recorders["ConfigurationRecorders"]:
+        asker.absent.append("config: nothing is recorded in the region, so it knows no history")
+    elif recorders.ok:
+        for kind, ident in _recorded(instance):
+            asker.ask("config", "get_resource_config_history", resourceType=kind, resourceId=ident)
+
+
+def _recorded(instance: Instance) -> Iterator[tuple[str, str]]:
+    """The resources whose past AWS Config may know: the instance, its disks, interfaces and groups."""
+    yield "AWS::EC2::Instance", instance.id
+    for volume in instance.volumes:
+        yield "AWS::EC2::Volume", volume.id
+    for interface in instance.interfaces:
+        yield "AWS::EC2::NetworkInterface", interface.id
+    for group in sorted({*instance.groups, *(g for i in instance.interfaces for g in i.groups)}):
+        yield "AWS::EC2::SecurityGroup", group
 
 
 def _role(asker: Asker, name: str) -> None:
-    asker.ask("iam", "get_role", RoleName=name)
+    role = asker.ask("iam", "get_role", RoleName=name)["Role"] or {}
+    boundary = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+    if boundary:
+        _policy(asker, boundary)
     for policy in asker.ask("iam", "list_role_policies", RoleName=name)["PolicyNames"] or []:
         asker.ask("iam", "get_role_policy", RoleName=name, PolicyName=policy)
     for attached in asker.ask("iam", "list_attached_role_policies", RoleName=name)["AttachedPolicies"] or []:
-        arn = attached["PolicyArn"]
-        for version in asker.ask("iam", "list_policy_versions", PolicyArn=arn)["Versions"] or []:
-            asker.ask("iam", "get_policy_version", PolicyArn=arn, VersionId=version["VersionId"])
+        _policy(asker, attached["PolicyArn"])
     asker.ask("iam", "list_role_tags", RoleName=name)
     asker.ask("iam", "list_instance_profiles_for_role", RoleName=name)
+
+
+def _policy(asker: Asker, arn: str) -> None:
+    """All versions of a policy that AWS keeps: an older one, more generous, may have been the default in between."""
+    for version in asker.ask("iam", "list_policy_versions", PolicyArn=arn)["Versions"] or []:
+        asker.ask("iam", "get_policy_version", PolicyArn=arn, VersionId=version["VersionId"])

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 VERB = "capture.metadata"
 KIND = "aws-metadata"
 # Answers that mean "there is none of it", which is a fact and not a gap: an image that was deregistered, say.
-_NONE_HERE = frozenset({"NoSuchEntity", "NoSuchConfigurationRecorder", "ResourceNotDiscoveredException",
-                        "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"})  # fmt: skip
+_NONE_HERE = frozenset({
+    "NoSuchEntity", "NoSuchConfigurationRecorder", "ResourceNotDiscoveredException", "InvalidAMIID.NotFound",
+    "InvalidAMIID.Unavailable", "ServiceSettingNotFound", "NoAvailableConfigurationRecorderException",
+})  # fmt: skip
+# Machines that boot by BIOS have no UEFI variables; EC2 says so with one of these.
+_NO_UEFI = frozenset({"UnsupportedOperation", "InvalidParameterValue", "UnsupportedOperationException"})
 
 
 def steps(case: Case, instance: Instance) -> list[Step]:
@@ -58,10 +62,10 @@ def _act(running: Running, instance: Instance) -> Outcome:
     todo: list[Callable[[], object]] = [*chains(asker, instance), *asks]
     side_by_side(_call, todo)
     answers = [a for a in asker.answers if a.ok]
-    missing = tuple(_gap(a) for a in asker.answers if not a.ok and a.code not in _NONE_HERE)
+    missing = tuple(_gap(a) for a in asker.answers if not a.ok and not _none_here(a))
     running.progress(f"{len(answers)} answers, {len(missing)} refusals")
     batch = [*_raw(running, answers), *_user_data(running, answers, instance)]
-    absent = [_gap(a) for a in asker.answers if a.code in _NONE_HERE]
+    absent = [_gap(a) for a in asker.answers if _none_here(a)] + asker.absent
     view = tidy(instance, answers) | {"missing": list(missing), "absent": absent}
     text = (json.dumps(plain(view), indent=1, sort_keys=True) + "\n").encode("ascii")
     batch.append(
@@ -72,6 +76,12 @@ def _act(running: Running, instance: Instance) -> Outcome:
         result={"items": len(items), "item": items[-1].id, "answers": len(answers)},
         missing=missing,
         request_ids=tuple(i for a in answers for i in a.request_ids),
+    )
+
+
+def _none_here(answer: Answer) -> bool:
+    return answer.code in _NONE_HERE or (
+        answer.operation == "get_instance_uefi_data" and answer.code in _NO_UEFI
     )
 
 
@@ -198,5 +208,18 @@ def tidy(instance: Instance, answers: list[Answer]) -> dict[str, Any]:
         "attached_policies": [
             p for found in each("list_attached_role_policies", "AttachedPolicies") for p in found
         ],
+        "policy_versions": [
+            {"policy": a.params["PolicyArn"], "version": a.params["VersionId"],
+             "default": (a["PolicyVersion"] or {}).get("IsDefaultVersion")}
+            for a in answers if a.operation == "get_policy_version"
+        ],
+        "findings": [
+            {"id": f.get("Id"), "type": f.get("Type"), "severity": f.get("Severity")}
+            for found in each("get_findings", "Findings") for f in found
+        ],
+        "config_history": {
+            a.params["resourceId"]: len(a["configurationItems"] or ())
+            for a in answers if a.operation == "get_resource_config_history"
+        },
         "older_snapshots": [s["SnapshotId"] for s in first("describe_snapshots", "Snapshots") or ()],
-    }
+    }  # fmt: skip

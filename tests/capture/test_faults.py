@@ -60,7 +60,10 @@ def call_sites(world: SimpleNamespace, captured: Captured) -> dict[Site, set[str
         assert report.exit_code == 0, report.to_frame().to_string()
         for call in world.sim.calls()[begun:]:
             found.setdefault((call.service, call.operation), set()).add(kind)
-    return found
+    begun = len(world.sim.calls())
+    assert captured()[1].exit_code == 0
+    together = {(call.service, call.operation) for call in world.sim.calls()[begun:]}
+    return {site: kinds for site, kinds in found.items() if site in together}
 
 
 def check_passing(world: SimpleNamespace, captured: Captured, site: Site) -> None:

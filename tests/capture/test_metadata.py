@@ -12,6 +12,7 @@ from irkit.case import Case
 from irkit.evidence import verify
 from irkit.journal import Kind
 from irkit.plan import Report
+from irkit.sim.mends import detection
 
 
 def apply(world: SimpleNamespace, case: Case) -> Report:
@@ -49,6 +50,67 @@ def test_the_tidy_view_holds_what_later_steps_need(world: SimpleNamespace, case:
     assert view["scaling"][0]["LifecycleState"] == "InService"
     assert view["role_policies"][0]["document"]["Statement"]
     assert "userData" not in view["attributes"]
+
+
+def test_what_aws_has_none_of_is_written_down_with_the_reason(world: SimpleNamespace, case: Case) -> None:
+    apply(world, case)
+    view = json.loads(case.evidence.read(case.evidence.items(kind="instance")[0]))
+    told = " ".join(view["absent"])
+    assert "guardduty: it has no detector in the region" in told
+    assert "config: nothing is recorded in the region" in told
+
+
+def test_findings_and_histories_are_kept_where_guardduty_and_config_are_on(
+    world: SimpleNamespace, case: Case
+) -> None:
+    where = (world.sim.account, "us-east-1")
+    mine = {"Id": "f1", "Type": "Backdoor:EC2/C&CActivity.B", "Severity": 8.0,
+            "Resource": {"InstanceDetails": {"InstanceId": world.instance_id}}}  # fmt: skip
+    other = mine | {"Id": "f2", "Resource": {"InstanceDetails": {"InstanceId": "i-0123456789abcdef0"}}}
+    detector = detection.plant_finding(*where, mine)
+    detection.plant_finding(*where, other)
+    config, past = world.sim.session().client("config"), {"resourceId": world.instance_id, "version": "1.3"}
+    role = f"arn:aws:iam::{world.sim.account}:role/config"
+    config.put_configuration_recorder(ConfigurationRecorder={"name": "default", "roleARN": role})
+    detection.plant_history(*where, "AWS::EC2::Instance", world.instance_id, [past, past])
+    try:
+        report = apply(world, case)
+    finally:
+        world.sim.session().client("guardduty").delete_detector(DetectorId=detector)
+        config.delete_configuration_recorder(ConfigurationRecorderName="default")
+    assert report.exit_code == 0, report.steps[0].missing
+    view = json.loads(case.evidence.read(case.evidence.items(kind="instance")[0]))
+    assert view["findings"] == [{"id": "f1", "type": "Backdoor:EC2/C&CActivity.B", "severity": 8.0}]
+    assert view["config_history"] == {world.instance_id: 2}
+    asked = {
+        i.notes["params"].get("resourceType") for i in case.evidence.items() if "config_history" in i.name
+    }
+    assert asked == {"AWS::EC2::Instance"}, "the others are named as having none"
+    assert sum("get_resource_config_history" in a for a in view["absent"]) >= 4
+
+
+def test_every_version_of_a_policy_is_kept_and_that_of_the_boundary(
+    world: SimpleNamespace, case: Case
+) -> None:
+    iam = world.sim.session().client("iam")
+    role = capture.describe(case, world.instance_id).roles[0]
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    policies = [
+        iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+        for name in ("attached", "boundary")
+    ]
+    narrow = document | {"Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
+    iam.create_policy_version(PolicyArn=policies[0], PolicyDocument=json.dumps(narrow), SetAsDefault=True)
+    iam.attach_role_policy(RoleName=role, PolicyArn=policies[0])
+    iam.put_role_permissions_boundary(RoleName=role, PermissionsBoundary=policies[1])
+    try:
+        apply(world, case)
+    finally:
+        iam.detach_role_policy(RoleName=role, PolicyArn=policies[0])
+        iam.delete_role_permissions_boundary(RoleName=role)
+    view = json.loads(case.evidence.read(case.evidence.items(kind="instance")[0]))
+    kept = {(v["policy"], v["version"], v["default"]) for v in view["policy_versions"]}
+    assert {(policies[0], "v1", False), (policies[0], "v2", True), (policies[1], "v1", True)} <= kept
 
 
 def test_user_data_is_kept_decoded(world: SimpleNamespace, case: Case) -> None:

@@ -58,7 +58,7 @@ def _response_class(service: str) -> type:
         ("ec2", "AssociateKmsKeyId", None),
         ("iam", "GenerateServiceLastAccessedDetails", {"Arn": "arn:aws:iam::111122223333:role/x"}),
         ("sts", "DecodeAuthorizationMessage", {"EncodedMessage": "x"}),
-        ("guardduty", "ListFindings", {"DetectorId": "d"}),
+        ("guardduty", "CreateSampleFindings", {"DetectorId": "d"}),
         ("cloudtrail", "ListEventDataStores", {}),
         ("ssm", "StartSession", {"Target": "i-0123456789abcdef0"}),
     ],

@@ -23,6 +23,7 @@ SERVICES = (
     "s3",
     "autoscaling",
     "elbv2",
+    "detection",
 )
 
 
