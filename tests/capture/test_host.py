@@ -278,12 +278,12 @@ def test_a_host_that_prints_something_else_gives_no_facts(
     assert stored.evidence.items() == []
 
 
-def test_a_windows_host_is_told_apart(world: SimpleNamespace, stored: Case) -> None:
+def test_a_host_that_is_not_what_ec2_says_is_refused_by_systems_manager(world: SimpleNamespace, stored: Case) -> None:
     from dataclasses import replace
 
     windows = replace(capture.describe(stored, world.instance_id), platform="Windows BYOL")
     report = Plan(stored, host.steps(stored, windows), title="host").apply()
-    assert "runs Windows" in report.steps[0].why
+    assert "UnsupportedPlatformType" in report.steps[0].why
 
 
 def test_nothing_that_reaches_the_host_carries_a_credential(world: SimpleNamespace, stored: Case) -> None:
