@@ -60,7 +60,9 @@ def _named(policies: Iterable[Policy]) -> list[str]:
             if statement.principals is None:
                 continue
             names = sorted(statement.principals.aws)
-            found.extend(f"arn:aws:iam::{name}:role/any-role" if name.isdigit() else name for name in names)
+            found.extend(
+                f"arn:aws:iam::{name}:role/any-other-role" if name.isdigit() else name for name in names
+            )
             found.extend(sorted(statement.principals.services | statement.principals.federated))
     return found
 
@@ -88,15 +90,15 @@ def _placed(pattern: str, account: str) -> str:
         parts[1] = "aws" if parts[1] == "*" else parts[1]
         parts[4] = account if parts[4] == "*" else parts[4]
         if parts[5] == "*":
-            parts[5] = "role/any-role"
+            parts[5] = "role/any-other-role"
     return ":".join(parts)
 
 
 def _unnamed(account: str) -> list[str]:
     return [
-        f"arn:aws:iam::{account}:role/any-role",
-        f"arn:aws:iam::{account}:user/any-user",
+        f"arn:aws:iam::{account}:role/any-other-role",
+        f"arn:aws:iam::{account}:user/any-other-user",
         f"arn:aws:iam::{account}:root",
-        f"arn:aws:iam::{STRANGER}:role/any-role",
+        f"arn:aws:iam::{STRANGER}:role/any-other-role",
         "*",
     ]

@@ -9,6 +9,7 @@ wildcards they are each pattern, each pair, and a text that fits none, which is 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -95,6 +96,25 @@ def fillings(pattern: Pattern, values: Mapping[str, Sequence[str]]) -> list[Toke
         if len(made) >= _COMBINATIONS:
             break
     return made
+
+
+def captured(pattern: Pattern, text: str) -> dict[str, str]:
+    """Values of the pattern's variables with which it stands for `text`; empty when there are none, or too many `*`."""
+    wild = [token for token in pattern.tokens if not isinstance(token, str) or token == ANY]
+    if len(wild) > _PATTERNS:
+        return {}
+    names: dict[str, str] = {}
+    made: list[str] = []
+    for token in pattern.tokens:
+        if isinstance(token, str):
+            made.append({ANY: ".*", ONE: "."}.get(token) or re.escape(token))
+        elif token.key in names:
+            made.append(f"(?P={names[token.key]})")
+        else:
+            names[token.key] = f"v{len(names)}"
+            made.append(f"(?P<{names[token.key]}>.+?)")
+    found = re.fullmatch("".join(made), text, re.DOTALL)
+    return {key: found[name] for key, name in names.items()} if found else {}
 
 
 def values_of(key: str, tests: Iterable[Test], variables: Mapping[str, Sequence[str]]) -> list[str]:

@@ -31,12 +31,16 @@ _MOST_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How sources are read: where they are deployed, and the values of parameters that have no default."""
+    """How sources are read: where they are deployed, and the values of parameters that have no default.
+
+    With `all_used`, a parameter that no template has is an error.
+    """
 
     account: str = "123456789012"
     region: str = "us-east-1"
     partition: str = "aws"
     parameters: Mapping[str, str] = field(default_factory=dict)
+    all_used: bool = True
 
 
 def read(sources: Sequence[str], how: Reading | None = None) -> World:
@@ -57,7 +61,8 @@ def read(sources: Sequence[str], how: Reading | None = None) -> World:
             )
             checked = templates.check(document, file.name)
             resolvers.append(Resolver(template=checked, place=place, given=how.parameters, exports=exports))
-    _refuse_strangers(how.parameters, resolvers)
+    if how.all_used:
+        _refuse_strangers(how.parameters, resolvers)
     try:
         for resolver in resolvers:
             exports.update(templates.exports(resolver))

@@ -26,9 +26,9 @@ from irkit.policy.evaluation import (
     evaluate,
     reach_of,
 )
-from irkit.policy.patterns import ANY, ONE
+from irkit.policy.patterns import ANY, ONE, Pattern
 from irkit.policy.principals import Reach
-from irkit.policy.samples import OTHER, Tokens, fillings, shared_arn, tokens_of, values_of
+from irkit.policy.samples import OTHER, Tokens, captured, fillings, shared_arn, tokens_of, values_of
 
 # Decisions taken for one action on one resource before giving up.
 BUDGET = 20_000
@@ -82,6 +82,8 @@ class Search:
         tests = [test for s in statements for test in s.condition.tests]
         variables = self._variable_values(statements, tests)
         for resource in self._resources(action, statements, wanted, variables):
+            for pattern in (pattern for s in statements for pattern in s.resources):
+                self._learn(pattern, [resource], variables)
             request = replace(self.base, action=action, resource=resource)
             keep = frozenset(
                 s for s in statements if _resource_state(s, request, frozenset(variables)) is not False
@@ -107,19 +109,28 @@ class Search:
         return list(found)
 
     def _variable_values(
-        self, statements: Iterable[Statement], tests: Iterable[Test]
+        self, statements: Iterable[Statement], tests: Sequence[Test]
     ) -> dict[str, list[str]]:
         """Values for the keys that stand as variables somewhere."""
         keys = {key for s in statements for p in s.resources for key in p.variables}
         keys |= {key for test in tests for p in test.values for key in p.variables}
-        listed = list(tests)
         found: dict[str, list[str]] = {}
         for key in keys:
             fixed = self.base.context.get(key)
-            found[key] = (
-                list(fixed) if fixed is not None else values_of(key, (t for t in listed if t.key == key), {})
-            )
+            found[key] = list(fixed) if fixed is not None else values_of(key, _about(key, tests), {})
+        for test in tests:
+            texts = self.base.context.get(test.key) or values_of(test.key, _about(test.key, tests), {})
+            for pattern in test.values:
+                self._learn(pattern, texts, found)
         return found
+
+    def _learn(self, pattern: Pattern, texts: Iterable[str], variables: dict[str, list[str]]) -> None:
+        """Add to `variables` the values with which `pattern` stands for one of `texts`."""
+        if pattern.variables:
+            for text in texts:
+                for key, value in captured(pattern, text).items():
+                    if key not in self.base.context and value not in variables[key]:
+                        variables[key].append(value)
 
     def _resources(
         self,
@@ -159,7 +170,7 @@ class Search:
         keys |= {key for s in relevant for p in s.resources for key in p.variables}
         found: dict[str, list[tuple[str, ...]]] = {}
         for key in sorted(keys - set(self.base.context)):
-            about = [test for test in tests if test.key == key]
+            about = _about(key, tests)
             single = list(dict.fromkeys([*variables.get(key, ()), *values_of(key, about, variables)])) or [
                 OTHER
             ]
@@ -261,6 +272,10 @@ def _narrow(policies: Applicable, keep: frozenset[Statement]) -> Applicable:
         scps=tuple(map(many, policies.scps)),
         rcps=tuple(map(many, policies.rcps)),
     )
+
+
+def _about(key: str, tests: Iterable[Test]) -> list[Test]:
+    return [test for test in tests if test.key == key]
 
 
 def _single(context: Context, key: str) -> str | None:
