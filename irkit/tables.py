@@ -271,7 +271,8 @@ class Extent:
         """One line for people: what an answer could be drawn from."""
         trail = f"{self.records:,} CloudTrail records"
         if self.first and self.last:
-            trail += f" of {self.regions} regions, {iso(self.first)} to {iso(self.last)}"
+            regions = f"{self.regions} {'region' if self.regions == 1 else 'regions'}"
+            trail += f" of {regions}, {iso(self.first)} to {iso(self.last)}"
         flow = f"{self.flows:,} flow records"
         if self.flow_first and self.flow_last:
             flow += f", {iso(self.flow_first)} to {iso(self.flow_last)}"

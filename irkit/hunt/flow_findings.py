@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from irkit.findings import Finding
+from irkit.findings.wording import counted
 from irkit.hunt.ask import ask
 from irkit.hunt.intruder import Subject
 from irkit.tables import Tables
@@ -80,7 +81,7 @@ def _pool(row: dict[str, Any], outbound: list[dict[str, Any]], hints: HostHints,
     return Finding(
         id="pool" if number == 1 else f"pool-{number}",
         title="A conversation that beats like a clock",
-        statement=f"{row['own']} sent {row['flows']:,} flow records to {address}:{port}, one about every"
+        statement=f"{row['own']} sent {counted(row['flows'], 'flow record')} to {address}:{port}, one about every"
         f" {row['period_seconds']:.0f} s since {row['first_seen']}, {sent:,} bytes to that address in all; no other"
         " machine talks to it" + (", and the host has it in hand too." if told else "."),
         severity="high",

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from irkit.findings import Finding
+from irkit.findings.wording import counted
 from irkit.hunt.flow_findings import HostHints
 from irkit.tables import iso
 
@@ -116,7 +117,7 @@ def _entry(path: str, requests: Sequence[Record]) -> Finding:
     return Finding(
         id=f"web-shell{_slug(path)}",
         title="A web shell was used",
-        statement=f"{path} calls what web shells call and answered {len(requests):,} requests from"
+        statement=f"{path} calls what web shells call and answered {counted(len(requests), 'request')} from"
         f" {', '.join(addresses) or 'inside'}" + (f", the first at {iso(times[0])}." if times else "."),
         severity="critical",
         confidence="high",

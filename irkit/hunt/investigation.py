@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from irkit.findings import Finding
+from irkit.findings.wording import counted
 from irkit.hunt.ask import ask
 from irkit.hunt.flow_findings import HostHints, flow_findings
 from irkit.hunt.host_findings import hints, host_findings
@@ -78,7 +79,7 @@ def _entries(tables: Tables, subject: Subject, on_host: list[Finding]) -> Iterat
             id="entry-traffic" if number == 1 else f"entry-traffic-{number}",
             title="The web shell's user came in over the network",
             statement=f"{row['external_ip']} talked to {row['own']}:{row['port']} between {row['first_seen']} and"
-            f" {row['last_seen']} ({row['flows']:,} flow records): {row['bytes_in']:,} bytes in,"
+            f" {row['last_seen']} ({counted(row['flows'], 'flow record')}): {row['bytes_in']:,} bytes in,"
             f" {row['bytes_out']:,} out.",
             severity="high",
             confidence="high",

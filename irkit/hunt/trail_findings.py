@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from irkit.findings import Finding, Severity
+from irkit.findings.wording import counted
 from irkit.hunt.answer import Answer
 from irkit.hunt.ask import ask
 from irkit.hunt.intruder import Calls, Intruder, Issued, Subject, foreign_keys
@@ -39,7 +40,7 @@ def theft(subject: Subject, intruder: Intruder) -> Iterator[Finding]:
             intruder,
             id="stolen-credentials",
             title="Instance credentials used from elsewhere",
-            what=f"Role credentials of {subject.instance_id} were used {{calls}} times from {{places}}, which the"
+            what=f"Role credentials of {subject.instance_id} were used {{times}} from {{places}}, which the"
             " instance never had",
             attack=("T1552.005", "T1078.004"),
             basis=("credentials_used_elsewhere",),
@@ -53,7 +54,7 @@ def misuse(access_key_id: str, intruder: Intruder) -> Iterator[Finding]:
             intruder,
             id="leaked-key-used",
             title="The leaked access key was used",
-            what=f"{access_key_id} made {{calls}} calls from {{places}}",
+            what=f"{access_key_id} made {{calls}} from {{places}}",
             attack=("T1552.001", "T1078.004"),
             basis=("calls_of_access_key",),
         )
@@ -70,7 +71,8 @@ def _use(
 ) -> Finding:
     first, last = min(s.first for s in intruder.stolen), max(s.last for s in intruder.stolen)
     addresses = tuple(dict.fromkeys(s.address for s in intruder.stolen))
-    told = what.format(calls=f"{sum(s.calls for s in intruder.stolen):,}", places=_some(addresses))
+    calls = sum(s.calls for s in intruder.stolen)
+    told = what.format(calls=counted(calls, "call"), times=counted(calls, "time"), places=_some(addresses))
     return Finding(
         id=id,
         title=title,
@@ -101,8 +103,7 @@ def _looking_around(intruder: Intruder) -> Iterator[Finding]:
     yield Finding(
         id="enumeration",
         title="The intruder looked around the account",
-        statement=f"{sum(c.number for c in calls):,} calls of {len(apis):,} reading operations were made with the"
-        f" intruder's credentials between {iso(first)} and {iso(last)}, {_some(apis)} among them.",
+        statement=f"{_calls(calls)} of {counted(len(apis), 'reading operation')} made with the intruder's credentials between {iso(first)} and {iso(last)}, {_some(apis)} among them.",
         severity="medium",
         confidence="high",
         first_seen=first,
@@ -143,7 +144,7 @@ def _use_of_created_key(issued: Issued, calls: Sequence[Calls]) -> Finding:
     return Finding(
         id=f"created-key-used-{issued.access_key[-8:].lower()}",
         title="The access key that the intruder created was used",
-        statement=f"{issued.access_key} made {sum(c.number for c in calls):,} calls from {_some(addresses)} between"
+        statement=f"{issued.access_key} made {_calls(calls)} from {_some(addresses)} between"
         f" {iso(first)} and {iso(last)}.",
         severity="critical",
         confidence="high",
@@ -170,7 +171,7 @@ def _moving_on(intruder: Intruder) -> Iterator[Finding]:
             title="The intruder moved on to other credentials",
             statement=f"{issued.event} with {issued.parent} gave the intruder {issued.access_key}"
             + (f" of {issued.arn}" if issued.arn else "")
-            + f" at {iso(issued.when)}; {sum(c.number for c in calls):,} calls were made with it.",
+            + f" at {iso(issued.when)}; {_calls(calls)} made with it.",
             severity="high",
             confidence="high",
             first_seen=issued.when,
@@ -197,8 +198,8 @@ def _reading(tables: Tables, intruder: Intruder) -> Iterator[Finding]:
         yield Finding(
             id=f"objects-read-{bucket}",
             title="Objects were downloaded",
-            statement=f"{count:,} objects ({size:,} bytes) of the bucket {bucket} were read with the intruder's"
-            f" credentials between {iso(first)} and {iso(last)}.",
+            statement=f"{counted(count, 'object')} ({counted(size, 'byte')}) of the bucket {bucket} read with the"
+            f" intruder's credentials between {iso(first)} and {iso(last)}.",
             severity="critical",
             confidence="high",
             first_seen=first,
@@ -231,7 +232,8 @@ def _secrets(tables: Tables, intruder: Intruder) -> Iterator[Finding]:
             rows,
             id="secrets-read",
             title="Secrets were read",
-            what=f"{len(rows):,} secrets or parameters were read with the intruder's credentials",
+            what=f"{counted(len(rows), 'secret or parameter', 'secrets or parameters')} read with the intruder's"
+            " credentials",
             severity="critical",
             attack=("T1552", "T1555.006"),
             facts={
@@ -316,7 +318,7 @@ def _refusals(intruder: Intruder) -> Iterator[Finding]:
     yield Finding(
         id="refused-attempts",
         title="The intruder was refused",
-        statement=f"{sum(c.number for c in calls):,} calls with the intruder's credentials were refused between"
+        statement=f"{_calls(calls)} with the intruder's credentials refused between"
         f" {iso(first)} and {iso(last)}: {', '.join(apis)}.",
         severity="medium",
         confidence="high",
@@ -335,7 +337,7 @@ def _company(tables: Tables, intruder: Intruder) -> Iterator[Finding]:
             list(rows),
             id="other-credentials-at-intruder-addresses",
             title="Other credentials were used from the intruder's addresses",
-            what=f"{len(rows):,} other access keys were used from addresses that only the intruder had used before",
+            what=f"{counted(len(rows), 'other access key')} used from addresses that only the intruder had used before",
             severity="high",
             attack=("T1078.004",),
             facts={
@@ -390,6 +392,10 @@ def _enumerates(call: Calls) -> bool:
 _NOT_LOOKING = frozenset(
     {"GetObject", "GetSecretValue", "BatchGetSecretValue", "GetParameter", "GetSessionToken"}
 )
+
+
+def _calls(calls: Sequence[Calls]) -> str:
+    return counted(sum(c.number for c in calls), "call")
 
 
 def _span(calls: Sequence[Calls]) -> tuple[datetime, datetime]:

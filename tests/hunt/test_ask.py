@@ -83,7 +83,7 @@ def test_what_a_user_gives_is_never_part_of_the_sql(tables: Tables) -> None:
 
 def test_an_answer_says_what_it_was_drawn_from(tables: Tables) -> None:
     answer = ask(tables, "secrets_read")
-    assert "CloudTrail records of 1 regions, 2026-11-20T10:00:00Z" in answer.coverage
+    assert "CloudTrail records of 1 region, 2026-11-20T10:00:00Z" in answer.coverage
     assert repr(answer) == "Answer(secrets_read of cloudtrail: 119 rows scanned, 1 row)"
     assert answer.frame.attrs["provenance"] == answer.provenance
     assert answer.frame.attrs["rows_scanned"] == 119

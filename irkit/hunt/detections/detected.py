@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irkit.findings import Finding, Findings
+from irkit.findings.wording import counted
 from irkit.hunt.detections.reading import read_rules, shipped_rules
 from irkit.hunt.detections.rule import Correlation, RefusedRule, RuleSet
 from irkit.hunt.detections.scan import EVENT, Match, matches
@@ -131,7 +132,7 @@ class Detections:
         """One line: how many rules were run, how many matched, what was left out."""
         found = len({match.rule.about.key for match in self.matches})
         return (
-            f"{_number(len(self.rules), 'rule')} run, {found:,} matched; {len(self.refused):,} refused,"
+            f"{counted(len(self.rules), 'rule')} run, {found:,} matched; {len(self.refused):,} refused,"
             f" {self.rules.elsewhere:,} for other logs"
         )
 
@@ -179,13 +180,13 @@ def _finding(match: Match) -> Finding:
         else f"between {iso(match.first)} and {iso(match.last)}"
     )
     statement = (
-        f"{_number(match.count, 'call')} of {_number(match.principals, 'principal')} from"
-        f" {_number(match.addresses, 'address', 'addresses')} {span}: {', '.join(apis[:_MANY])}"
+        f"{counted(match.count, 'call')} of {counted(match.principals, 'principal')} from"
+        f" {counted(match.addresses, 'address', 'addresses')} {span}: {', '.join(apis[:_MANY])}"
         + (f" and {len(apis) - _MANY} more" if len(apis) > _MANY else "")
         + "."
     )
     if isinstance(match.rule, Correlation):
-        within = f" within {_number(match.rule.seconds, 'second')}"
+        within = f" within {counted(match.rule.seconds, 'second')}"
         statement += f" The rules {', '.join(r.about.title for r in match.rule.rules)} matched{within}."
     if match.count > len(match.events):
         statement += f" The first {len(match.events):,} are listed."
@@ -222,7 +223,3 @@ def _service(event: dict[str, Any]) -> str:
 
 def _distinct(values: Iterable[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(value) for value in values if value))
-
-
-def _number(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
