@@ -103,7 +103,8 @@ def _looking_around(intruder: Intruder) -> Iterator[Finding]:
     yield Finding(
         id="enumeration",
         title="The intruder looked around the account",
-        statement=f"{_calls(calls)} of {counted(len(apis), 'reading operation')} made with the intruder's credentials between {iso(first)} and {iso(last)}, {_some(apis)} among them.",
+        statement=f"{_calls(calls)} of {counted(len(apis), 'reading operation')} made with the intruder's credentials"
+        f" between {iso(first)} and {iso(last)}, {_some(apis)} among them.",
         severity="medium",
         confidence="high",
         first_seen=first,
