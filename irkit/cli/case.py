@@ -1,4 +1,4 @@
-"""`irkit case`: open, list, show, resume, undo, verify, seal, deposit, custody."""
+"""`irkit case`: open, list, show, resume, undo, verify, seal, deposit, custody; approve is in `irkit.cli.approving`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from irkit.case import Case, case_name, cases_folder, found
+from irkit.cli.approving import approve
 from irkit.cli.shared import (
     assignments,
     cases_option,
@@ -28,6 +29,9 @@ from irkit.escape import for_terminal
 @click.group()
 def case() -> None:
     """A case is one investigation: its folder holds journal, evidence, work and report."""
+
+
+case.add_command(approve)
 
 
 @case.command("open")

@@ -16,10 +16,10 @@ from irkit.cli.shared import (
     opened,
     print_json,
     print_table,
-    progress_to_stderr,
     show_plan,
     show_report,
     show_steps,
+    started,
 )
 from irkit.errors import BadInput
 from irkit.escape import for_terminal
@@ -98,7 +98,7 @@ def contain(
 
     report: Report | None = None
     if apply:
-        report = runs.start(case, what, args, progress=progress_to_stderr())
+        report = started(case, what, args, as_json=as_json)
     if verify:
         _verify(case, str(instance_id), report, as_json=as_json)
     elif report is not None:

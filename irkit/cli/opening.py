@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from irkit.aws.names import account_id, bucket_name, region_name, role_arn, topic_arn
+from irkit.aws.names import account_id, arn_parts, bucket_name, region_name, role_arn, topic_arn
 from irkit.capture import destination
 from irkit.case import Case, case_name
 from irkit.errors import BadInput, NotFound
 from irkit.escape import for_terminal
 
-_SOURCES = ("cloudtrail", "flow_logs", "trail", "evidence_bucket", "topic", *destination.NAMES)
+_IAM = ("revocation_policy_arn", "deny_profile_arn")
+_SOURCES = (
+    "cloudtrail",
+    "flow_logs",
+    "trail",
+    "evidence_bucket",
+    "topic",
+    "approvers",
+    *_IAM,
+    *destination.NAMES,
+)
 _FIXED = ("region", "account", "role")
 
 
@@ -32,7 +43,24 @@ def check(case_id: str, sources: Mapping[str, str], **facts: Any) -> None:
             topic_arn(value)
         if name == "evidence_bucket":
             bucket_name(value)
+        if name in _IAM and arn_parts(value).service != "iam":
+            raise BadInput(
+                f"--source {name}: {for_terminal(value)} is no ARN of IAM", hint="see its stack's outputs"
+            )
+        if name == "approvers":
+            _approvers(value)
     destination.Destination.parsed(sources, home=facts["region"])
+
+
+def _approvers(path: str) -> None:
+    from irkit.approvals import registry
+
+    if not Path(path).is_absolute():
+        raise BadInput(
+            f"--source approvers: {for_terminal(path)} is a relative path",
+            hint="give the whole path: cases move",
+        )
+    registry.load(Path(path))
 
 
 def same(opened: Case, sources: Mapping[str, str], **facts: Any) -> None:

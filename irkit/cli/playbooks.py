@@ -15,9 +15,9 @@ from irkit.cli.shared import (
     opened,
     print_json,
     print_table,
-    progress_to_stderr,
     show_plan,
     show_report,
+    started,
 )
 
 _SET = click.option(
@@ -122,7 +122,7 @@ def run(
     if not apply:
         show_plan(runs.planned(case, "playbook", args), as_json=as_json)
         return
-    show_report(runs.start(case, "playbook", args, progress=progress_to_stderr()), as_json=as_json, case=case)
+    show_report(started(case, "playbook", args, as_json=as_json), as_json=as_json, case=case)
 
 
 def _args(name: str, values: tuple[str, ...]) -> dict[str, Any]:

@@ -201,6 +201,19 @@ def show_report(report: Any, *, as_json: bool, case: Case | None = None) -> None
     raise SystemExit(report.exit_code)
 
 
+def started(case: Case, what: str, args: dict[str, Any], *, as_json: bool) -> Any:
+    """Run `what` and return its report; where steps wait for approval, what did run is shown before that is raised."""
+    from irkit.approvals.gate import ApprovalNeeded
+    from irkit.playbooks import runs
+
+    try:
+        return runs.start(case, what, args, progress=progress_to_stderr())
+    except ApprovalNeeded as needed:
+        if needed.report is not None:
+            print_json(needed.report.to_dict()) if as_json else show_steps(needed.report)
+        raise
+
+
 def show_steps(report: Any) -> None:
     """Each step of a plan that was run, and how it ended."""
     print_table(

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from irkit import plan as plans
+from irkit.approvals.registry import Requirement
 from irkit.case import Case
 from irkit.errors import Incomplete
 from irkit.journal import Kind
@@ -40,7 +41,7 @@ def plan(case: Case, playbook: Playbook, given: dict[str, Any]) -> Plan:
             plans.Step(
                 verb=f"{playbook.id}.{step.id}",
                 target=step.notebook,
-                title=step.title,
+                title=step.title + _asking(step),
                 args={k: v for k, v in parameters.items() if k != "cases"} | anew,
                 act=partial(_run, step, parameters, skipped),
                 needs=tuple(f"{playbook.id}.{need}" for need in step.needs),
@@ -52,6 +53,21 @@ def plan(case: Case, playbook: Playbook, given: dict[str, Any]) -> Plan:
             )
         )
     return Plan(case, steps, title=f"playbook {playbook.id}")
+
+
+def _asking(step: Step) -> str:
+    need = step.approval
+    return f" (needs approval: {need.number} with the role {need.role})" if need else ""
+
+
+def approvals(playbook: Playbook, given: dict[str, Any]) -> dict[str, Requirement]:
+    """What the playbook asks for before its steps run, by verb; steps that the inputs do not call for ask nothing."""
+    inputs = playbook.resolve(given)
+    return {
+        f"{playbook.id}.{step.id}": step.approval
+        for step in playbook.steps
+        if step.approval is not None and (step.when is None or step.when.holds(inputs))
+    }
 
 
 def look(case: Case, playbook: Playbook, given: dict[str, Any]) -> None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from irkit.canonical import digest, plain
 from irkit.case import Case
 from irkit.errors import BadInput, IrkitError, StorageError
 from irkit.journal import Kind
 from irkit.plan import Plan, Progress, Report, silent
+
+if TYPE_CHECKING:
+    from irkit.approvals.registry import Requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +154,26 @@ def resume(case: Case, *, progress: Progress = silent) -> list[tuple[Run, Report
 
 
 def _applied(case: Case, run: Run, plan: Plan, progress: Progress) -> Report:
-    report = plan.apply(progress=progress)
+    """Apply what may run now; where a step waits for approval the run does not end, and `ApprovalNeeded` says so."""
+    from irkit.approvals import gate
+
+    may, waiting = gate.divide(case, plan, _approvals(run), stop=run.what == "playbook")
+    report = may.apply(progress=progress)
     # Once more at the end: the kernel of a run that was killed outlives it by a moment, and may have held its part.
     case.evidence.recover(note=progress)
+    if waiting:
+        case.close()
+        raise gate.refuse(case, waiting, report)
     ended(case, run, report)
     case.close()
     return report
+
+
+def _approvals(run: Run) -> dict[str, Requirement]:
+    """What the run itself asks for before its steps, by verb."""
+    if run.what != "playbook":
+        return {}
+    from irkit.playbooks import run as playing
+    from irkit.playbooks import schema
+
+    return playing.approvals(schema.load(run.args["playbook"]), dict(run.args["inputs"]))

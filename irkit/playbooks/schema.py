@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from irkit import shipped
+from irkit.approvals.registry import Requirement
 from irkit.aws.names import account_id, instance_id, region_name
 from irkit.durable import storage
 from irkit.errors import InvalidName, InvalidParameter, InvalidPlaybook, NotFound
@@ -85,7 +86,10 @@ class When(_Strict):
 
 
 class Step(_Strict):
-    """One notebook of the chain. `timeout` is in seconds, for the whole notebook."""
+    """One notebook of the chain. `timeout` is in seconds, for the whole notebook.
+
+    `approval` says who must agree before the step runs; the playbook stops there until they have.
+    """
 
     id: Slug
     title: str
@@ -94,8 +98,15 @@ class Step(_Strict):
     needs: list[Slug] = []
     when: When | None = None
     mutates: bool = False
+    approval: Requirement | None = None
     timeout: Annotated[int, Field(ge=1, le=86400)] = 600
     on_failure: Literal["continue", "stop"] = "continue"
+
+    @model_validator(mode="after")
+    def _approval_is_for_a_change(self) -> Step:
+        if self.approval is not None and not self.mutates:
+            raise ValueError(f"step {self.id} asks for approval and does not say that it mutates")
+        return self
 
 
 class Trigger(_Strict):
