@@ -20,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from irkit.contain.aftermath import calls_since as calls_since
     from irkit.contain.containment import KINDS as KINDS
     from irkit.contain.containment import plan as plan
     from irkit.contain.credentials import chained as chained
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "Proof",
+    "calls_since",
     "chained",
     "keys",
     "notify",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "calls_since": "aftermath",
     "KINDS": "containment",
     "plan": "containment",
     "chained": "credentials",

@@ -8,17 +8,19 @@ covers is named too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from irkit import markup
-from irkit.canonical import plain, timestamp
-from irkit.contain import history
+from irkit.canonical import timestamp
+from irkit.contain import aftermath, history
 from irkit.contain.containment import CONTROLS, plan
 from irkit.contain.history import Begun
+from irkit.contain.verdicts import Finding, Verdict
 from irkit.escape import for_terminal
 from irkit.journal import Kind
 from irkit.plan import reason
+
+__all__ = ["Finding", "Proof", "Verdict", "prove"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,37 +28,6 @@ if TYPE_CHECKING:
     from irkit.case import Case
 
 _MADE_FOR_OTHERS = frozenset({"network.quarantine", "network.ssm", "network.hop"})
-
-
-class Finding(StrEnum):
-    """What asking AWS again showed."""
-
-    PROVED = "proved"
-    NOT_PROVED = "not proved"
-    CONTRADICTED = "contradicted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What is known about one control: what was intended, what AWS shows now, and what follows."""
-
-    control: str
-    target: str
-    intended: str
-    observed: Any
-    finding: Finding
-    why: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The verdict as JSON types."""
-        return {
-            "control": self.control,
-            "target": self.target,
-            "intended": self.intended,
-            "observed": plain(self.observed),
-            "finding": self.finding.value,
-            "why": self.why,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +85,15 @@ class Proof:
         )
 
 
-def prove(case: Case, instance_id: str) -> Proof:
+def prove(case: Case, instance_id: str, *, flows: Any = None, calls: Any = None) -> Proof:
     """What AWS shows now of each control on `instance_id`; the verdicts go into the journal.
 
     `proved`: AWS shows what was intended. `contradicted`: it was done and is not so any more. `not proved`: it was
-    never done, failed, or cannot be read. Raises as `plan` does when there is no such instance.
+    never done, failed, or cannot be read. `flows` and `calls` are rows of the tables `flow` and `cloudtrail`, as
+    mappings, as a DataFrame or as `aftermath.Records`: with them the proof also says whether anything was accepted, or
+    any call allowed, after the cut. `aftermath.calls_since` gets calls where no table has them.
+
+    Raises as `plan` does when there is no such instance.
     """
     due = plan(case, instance_id)
     vpcs = {str(s.args["vpc"]) for s in due.steps if "vpc" in s.args}
@@ -147,6 +122,10 @@ def prove(case: Case, instance_id: str) -> Proof:
             and _key(step.verb, step.target) not in claims
         ):
             verdicts.append(_undone(case, step.verb, step.target, step.args))
+    if flows is not None:
+        verdicts += aftermath.flow_verdicts(case, instance_id, aftermath.records(flows))
+    if calls is not None:
+        verdicts += aftermath.call_verdicts(case, instance_id, aftermath.records(calls))
     order = {verb: n for n, verb in enumerate(CONTROLS)}
     verdicts.sort(key=lambda v: (order.get(v.control, len(order)), v.target))
     proof = Proof(
