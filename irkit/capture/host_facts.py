@@ -19,7 +19,8 @@
      "logs": [{"file", "modified", "size", "truncated": bool, "lines": […]}],
      "histories": [{"file", "modified", "size", "truncated": bool, "lines": […]}],
      "texts": {"modules": "…", "mounts": "…", "addresses": "…", "routes": "…", "neighbours": "…", "logins": "…",
-               "sudoers": "…", "preload": "…", "sockets": "…", "timers": "…", "containers": "…", …},
+               "sudoers": "…", "preload": "…", "sockets": "…", "timers": "…", "containers": "…", "at": "…",
+               "ssh": "…", "startup": "…", "deleted_files": "…", "setuid": "…", "packages": "…", "kernel": "…", …},
      "missing": ["one sentence for each thing that was cut or could not be read"]}
 
 Times are ISO 8601 UTC. `exe` is without the kernel's " (deleted)"; `deleted` says it. `code` is true for a script in a

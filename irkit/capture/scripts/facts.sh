@@ -151,6 +151,20 @@ units() {
   homes | while IFS= read -r home; do kept_all 16384 "$home"/.config/systemd/user/*.service "$home"/.config/systemd/user/*.timer; done
 }
 
+# What runs at a login, at a boot, or at a moment that was set, besides cron and units.
+startup() {
+  kept_all 16384 /etc/profile /etc/profile.d/* /etc/bash.bashrc /etc/bashrc /etc/zsh/zshrc /etc/environment \
+    /etc/update-motd.d/* /etc/modules /etc/modules-load.d/* /etc/modprobe.d/* /etc/udev/rules.d/* /etc/xdg/autostart/*
+  homes | while IFS= read -r home; do
+    for name in .profile .bash_profile .bashrc .bash_logout .zshrc .pam_environment; do kept "$home/$name" 16384; done
+  done
+}
+at() { kept_all 65536 /var/spool/at/* /var/spool/cron/atjobs/* /var/spool/atjobs/*; }
+ssh() {
+  kept_all 65536 /etc/ssh/sshd_config /etc/ssh/sshd_config.d/* /etc/pam.d/sshd /etc/pam.d/common-auth /etc/pam.d/system-auth
+  homes | while IFS= read -r home; do for name in config known_hosts rc environment; do kept "$home/.ssh/$name" 65536; done; done
+}
+
 preload() { kept_all 65536 /etc/ld.so.preload /etc/ld.so.conf /etc/ld.so.conf.d/*; }
 sudoers() { kept_all 65536 /etc/sudoers /etc/sudoers.d/*; }
 accounts() { kept_all 262144 /etc/passwd /etc/group; }
@@ -250,6 +264,51 @@ containers() {
   if have ctr; then bounded 10 ctr -n k8s.io containers list 2>/dev/null; fi
 }
 
+# Files that are open and in no folder any more, and memory that a program runs from without a file (memfd).
+deleted_files() {
+  for dir in /proc/[0-9]*; do
+    ls -l "$dir/fd" "$dir/map_files" 2>/dev/null | sed -n "s,.* -. \\(.*(deleted)\\)\$,${dir#/proc/} \\1,p" | sort -u | head -n 50
+  done
+}
+
+# Which processes are in a container, whatever engine runs it: the kernel's own word, when no engine gives one.
+container_processes() {
+  for dir in /proc/[0-9]*; do
+    sed -n "s,.*\\(docker\\|containerd\\|crio\\|kubepods\\|libpod\\|lxc\\|podman\\),${dir#/proc/} &,p" "$dir/cgroup" 2>/dev/null
+  done
+}
+
+sniffers() { for table in packet raw raw6; do echo "# $table"; bounded 5 cat "/proc/net/$table" 2>/dev/null; done; }
+
+# What the analysis of a memory image wants to know of the kernel that it came from.
+kernel() {
+  for file in /proc/version /proc/cmdline /proc/iomem /sys/kernel/vmcoreinfo; do
+    echo "# $file"
+    bounded 5 head -c 65536 "$file" 2>/dev/null
+  done
+  echo '# build id'
+  [ ! -r /sys/kernel/notes ] || bounded 5 od -An -v -tx1 /sys/kernel/notes
+}
+
+# Where no package puts a program that runs as root for everybody.
+setuid() {
+  bounded 10 find /tmp /var/tmp /dev/shm /home /root /opt /srv /usr/local /var/www -xdev -type f -perm -4000 -exec ls -ld {} + \
+    2>/dev/null
+  code=$?
+  [ $code -eq 137 ] || code=0 # find complains of folders that are not there
+  return $code
+}
+
+# The packages of programs that root kits replace; all packages would take minutes.
+packages() {
+  if have rpm; then
+    bounded 30 rpm -V coreutils procps-ng util-linux openssh-server sudo pam shadow-utils iproute net-tools lsof 2>/dev/null
+  elif have dpkg; then
+    bounded 30 dpkg -V coreutils procps util-linux openssh-server sudo libpam-modules login passwd iproute2 net-tools lsof 2>/dev/null
+  fi
+  return 0 # a package that is not there, or that differs, is no failure of the reading
+}
+
 logins() {
   first_of who -a
   first_of last -n 200
@@ -266,9 +325,14 @@ facts() {
   section text:addresses 131072 first_of ip address -- ifconfig -a
   section text:logins 131072 logins
   section text:modules 131072 first_of cat /proc/modules
+  section text:deleted_files 262144 deleted_files
+  section text:sniffers 65536 sniffers
   section text:mounts 131072 first_of cat /proc/mounts
   section cron 1048576 cron
+  section at 262144 at
   section keys 1048576 keys
+  section ssh 524288 ssh
+  section startup 1048576 startup
   section preload 131072 preload
   section accounts 524288 accounts
   section sudoers 262144 sudoers
@@ -276,13 +340,18 @@ facts() {
   section text:timers 65536 first_of systemctl list-timers --all --no-pager
   section text:services 262144 first_of systemctl list-units --all --no-pager --no-legend
   section text:containers 524288 containers
+  section text:container_processes 131072 container_processes
+  section text:bpf 131072 first_of bpftool prog list
   section text:firewall 262144 first_of nft list ruleset -- iptables-save
   section text:disks 65536 first_of df -k
+  section text:kernel 262144 kernel
   section histories 1048576 histories
   section web_logs $((log_bytes * 4)) web_logs
   section system_logs $((log_bytes * 2)) system_logs
   section web_shells 524288 web_shells
   section files 2097152 files
+  section text:setuid 131072 setuid
+  section text:packages 65536 packages
   section text:journal "$log_bytes" first_of journalctl --no-pager -o short-iso -n 2000
   printf '\n--%s complete\n' "$nonce"
 }
