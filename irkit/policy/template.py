@@ -54,6 +54,10 @@ class Template:
             kind, raw = resource["Type"], resource.get("Properties") or {}
             if kind in readers:
                 readers[kind](logical, self.resolver.value(raw))
+            elif kind in {"AWS::CloudFormation::Stack", "AWS::CloudFormation::StackSet"}:
+                self.into.notes.append(
+                    f"{self.place.file}: {logical} is a stack of its own; give its template too"
+                )
             elif kind.startswith("AWS::") and _holds_policy(raw):
                 service = physical.arn(kind, "x", self.place).split(":")[2]
                 self.into.unread.setdefault(service, f"{logical} ({kind}) in {self.place.file}")
