@@ -9,9 +9,10 @@ import pytest
 
 from irkit import contain
 from irkit.case import Case
-from irkit.contain import profile
+from irkit.contain import policies, profile, revocation
 from irkit.errors import InvalidParameter
 from irkit.plan import Status
+from tests.contain.test_failures import DENIED, KilledError, dies
 
 
 def held(world, instance):
@@ -144,3 +145,69 @@ def test_the_stacks_own_profile_is_used_where_the_case_knows_it(world, tmp_path,
 def test_replacing_and_removing_at_once_is_refused(case, world):
     with pytest.raises(InvalidParameter, match="both replaced and removed"):
         contain.plan(case, world.suspect, replace_profile=True, remove_profile=True)
+
+
+@pytest.mark.parametrize(
+    ("operation", "open_controls"),
+    [
+        ("CreateRole", {"identity.deny-profile"}),
+        pytest.param("AttachRolePolicy", {"identity.deny-profile"}, marks=pytest.mark.soak),
+        pytest.param("CreateInstanceProfile", {"identity.deny-profile"}, marks=pytest.mark.soak),
+        pytest.param("AddRoleToInstanceProfile", {"identity.deny-profile"}, marks=pytest.mark.soak),
+        ("ReplaceIamInstanceProfileAssociation", {"identity.profile-replaced"}),
+    ],
+)
+def test_one_refused_call_leaves_the_rest_in_force_names_what_is_open_and_is_mended_by_a_retry(
+    case, world, shown, operation, open_controls
+):
+    before = shown()
+    service = "ec2" if operation.startswith("Replace") else "iam"
+    world.sim.faults.inject(service, operation, DENIED.get(service, "AccessDenied"), times=99)
+    report = replaced(case, world.suspect).apply()
+    assert {s.verb for s in report.failed} == open_controls
+    assert denied(world.sim.instance_session(world.suspect)), "the session is denied all the same"
+    proof = contain.prove(case, world.suspect)
+    assert open_controls <= {v.control for v in proof.open if v.control.startswith("identity.")}
+    world.sim.faults.clear()
+    assert replaced(case, world.suspect).apply().complete
+    assert contain.undo_plan(case).apply().complete
+    assert shown() == before
+
+
+@pytest.mark.parametrize(
+    "stack", [pytest.param(False, id="inline"), pytest.param(True, id="tag", marks=pytest.mark.soak)]
+)
+def test_killed_at_every_boundary_it_goes_on_and_leaves_nothing_behind_once_undone(
+    world, tmp_path, shown, stack
+):
+    iam, sources = world.client("iam"), {}
+    if stack:
+        text = policies.as_text(policies.revocation_policy())
+        made = iam.create_policy(PolicyName="irkit-revocation-k", PolicyDocument=text)["Policy"]
+        sources = {revocation.SOURCE: made["Arn"]}
+    before = shown()
+
+    def again():
+        case = Case.open("K-1", region=world.sim.region, cases=tmp_path / "cases", sources=sources)
+        case._aws = world.clients.setdefault("K-1", case.aws)
+        return case
+
+    seen, kills = set(), 0
+    for make in (lambda c: replaced(c, world.suspect), contain.undo_plan):
+        while True:
+            case = again()
+            dies(case, seen)
+            try:
+                report = make(case).apply(workers=1)
+                break
+            except KilledError:
+                kills += 1
+        assert report.complete, [s.to_dict() for s in report.failed]
+    print(f"\nkilled at {kills} of {len(seen)} boundaries")
+    assert kills == len(seen) >= 12
+    assert contain.undo_plan(again()).apply().complete
+    assert shown() == before
+    names = [r["RoleName"] for r in iam.list_roles()["Roles"]]
+    assert not [n for n in names if n.startswith("irkit-")]
+    if stack:
+        iam.delete_policy(PolicyArn=sources[revocation.SOURCE])
