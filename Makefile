@@ -44,6 +44,15 @@ $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.pip
 	$(PIP_INSTALL) --editable '.[demo]' --group dev
 	touch $@ $(VENV)/.demo
 
+# JupyterLab slows every start of papermill that shares its environment, so that the workbench has one of its own.
+WORKBENCH := .venv-workbench
+$(WORKBENCH)/.ready: pyproject.toml constraints.txt
+	.ci/venv $(WORKBENCH)
+	$(WORKBENCH)/bin/python -m pip install --quiet --no-input --upgrade --constraint constraints.txt pip
+	$(WORKBENCH)/bin/python -m pip install --quiet --no-input --compile --constraint constraints.txt \
+	  --editable '.[workbench,sim]' --group browser
+	touch $@
+
 # --- use ----------------------------------------------------------------------------------------------------
 
 .PHONY: demo
@@ -74,6 +83,10 @@ test: check  ## All checks, then all tests
 .PHONY: test-wheel
 test-wheel: $(VENV)/.dev  ## The tests against the built wheel, in a clean environment outside the checkout
 	BUILD_PYTHON=$(CURDIR)/$(BIN)/python WORKERS=$(WORKERS) .ci/test-wheel $(RANDOM_ORDER)
+
+.PHONY: test-workbench
+test-workbench: $(WORKBENCH)/.ready  ## JupyterLab in a headless browser: every notebook opens and runs to its end
+	$(WORKBENCH)/bin/python -m pytest tests/workbench $(RANDOM_ORDER) --durations 5
 
 .PHONY: soak
 soak: $(VENV)/.dev  ## The exhaustive runs: kills at random moments, a fault at every call of a capture, every write cut short

@@ -7,6 +7,7 @@ A test that needs something of the machine says so with a marker (`needs_chromiu
 from __future__ import annotations
 
 import functools
+import importlib.util
 import ipaddress
 import os
 import shutil
@@ -113,6 +114,9 @@ sys.addaudithook(_refuse_outside)
 # --- the machine --------------------------------------------------------------------------------------------
 
 
+_WORKBENCH = ("jupyterlab", "jupyterlab_templates", "playwright")
+
+
 def _program(*names: str) -> str | None:
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
@@ -122,6 +126,11 @@ def _no_chromium() -> str | None:
     if _program("chromium", "chromium-browser", "google-chrome"):
         return None
     return "no chromium: apt-get install chromium"
+
+
+def _no_jupyterlab() -> str | None:
+    absent = [name for name in _WORKBENCH if importlib.util.find_spec(name) is None]
+    return f"no {absent[0]}: `make test-workbench` has an environment with it" if absent else None
 
 
 def _no_mke2fs() -> str | None:
@@ -140,6 +149,7 @@ def _no_user_namespaces() -> str | None:
 
 _NEEDS = {
     "needs_chromium": functools.cache(_no_chromium),
+    "needs_jupyterlab": functools.cache(_no_jupyterlab),
     "needs_mke2fs": functools.cache(_no_mke2fs),
     "needs_user_namespaces": functools.cache(_no_user_namespaces),
 }

@@ -25,6 +25,10 @@ _COMMANDS = {
     "logs": ("irkit.cli.logs:logs", "Ingest CloudTrail and flow logs; ask them questions."),
     "notebooks": ("irkit.cli.notebooks:notebooks", "List, show, copy and run the notebooks."),
     "playbooks": ("irkit.cli.playbooks:playbooks", "List, show, validate, plan and run the playbooks."),
+    "workbench": (
+        "irkit.cli.workbench:workbench",
+        "JupyterLab in the case's folder, with the notebooks at hand.",
+    ),
     "policy": ("irkit.cli.policy:policy", "Who may do what: answered offline from policies and templates."),
     "report": ("irkit.cli.report:report", "Build the report of a case."),
 }
