@@ -53,6 +53,11 @@ class Tool:
                 hint="give its SHA-256 (64 hexadecimal digits), from whom you have it from, as memory_tool_sha256",
             )
         asked = sources.get("memory_tool_args") or (_WINDOWS_ARGUMENTS if windows else _LINUX_ARGUMENTS)
+        if windows and "{output}" in asked:
+            raise InvalidParameter(
+                "on Windows the acquisition tool has to write to standard output; {output} is a Linux pipe",
+                hint="WinPmem does with the argument -",
+            )
         return cls(path=Path(path).expanduser(), sha256=sha256, arguments=arguments(asked))
 
     @property

@@ -21,7 +21,7 @@ from irkit.case import Case
 from irkit.plan import Status
 from tests.capture.windows_host import SECTIONS, answering, done, printed, windows
 
-SCRIPTS = ("facts.ps1",)
+SCRIPTS = ("facts.ps1", "memory.ps1")
 # What the scripts may call: verbs that read, and the plumbing of PowerShell itself.
 READS = re.compile(
     r"(Get|Select|Where|ForEach|Format|Read|ConvertTo|Confirm|Add|Write)-\w+|New-Object|Set-StrictMode|quser\.exe|docker\.exe|netsh\.exe"
