@@ -152,7 +152,13 @@ def open_case(aws: World, tmp_path: Path) -> Callable[[], Case]:
     numbers = iter(range(1, 100))
 
     def opened() -> Case:
-        return Case.open(f"I-{next(numbers)}", region="us-east-1", cases=tmp_path / "cases", responder="ana")
+        return Case.open(
+            f"I-{next(numbers)}",
+            region="us-east-1",
+            cases=tmp_path / "cases",
+            responder="ana",
+            simulated=aws.sim.world_id,
+        )
 
     return opened
 
