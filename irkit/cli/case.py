@@ -275,10 +275,18 @@ def undo(
     "--key", type=click.Path(path_type=Path, dir_okay=False), help="A local Ed25519 private key in PEM."
 )
 @click.option("--make-key", is_flag=True, help="Make the key at --key first; its public half is at KEY.pub.")
+@click.option(
+    "--lock",
+    metavar="MODE:DAYS",
+    help="Then deposit the sealed case, each object locked: governance:90, compliance:365.",
+)
+@click.option("--bucket", help="Where --lock deposits it [default: the case's evidence_bucket].")
 def seal(
-    case_id: str, cases: Path | None, as_json: bool, kms_key: str | None, key: Path | None, make_key: bool
-) -> None:
+    case_id: str, cases: Path | None, as_json: bool, kms_key: str | None, key: Path | None, make_key: bool,
+    lock: str | None, bucket: str | None,
+) -> None:  # fmt: skip
     """Sign the journal's head, so that whoever holds the public key sees any change to what came before."""
+    from irkit.evidence import deposit as deposits
     from irkit.evidence import seal as seals
 
     if (kms_key is None) == (key is None):
@@ -286,11 +294,24 @@ def seal(
     opened = Case.load(case_id, cases=cases)
     if make_key and key is not None:
         seals.make_key(key)
-    if kms_key is not None:
+    if kms_key is not None or lock is not None:
         enter_world(opened)
+    if lock is not None:
+        deposits.plan(
+            opened, bucket, retention=lock
+        )  # what cannot be locked is told before anything is signed
     path = seals.with_kms(opened, kms_key) if kms_key is not None else seals.with_key(opened, Path(str(key)))
     opened.close()
-    print_json({"case": opened.id, "seal": path}) if as_json else click.echo(str(path))
+    if lock is None:
+        print_json({"case": opened.id, "seal": path}) if as_json else click.echo(str(path))
+        return
+    report = deposits.plan(opened, bucket, retention=lock).apply(progress=progress_to_stderr(as_json))
+    if as_json:
+        print_json({"case": opened.id, "seal": path, "deposit": report.to_dict()})
+    else:
+        click.echo(str(path))
+        show_steps(report)
+    raise SystemExit(report.exit_code)
 
 
 @case.command()
@@ -298,14 +319,23 @@ def seal(
 @cases_option
 @json_option
 @click.option("--bucket", help="The bucket [default: the case's evidence_bucket].")
+@click.option("--owner", help="The account that the bucket must belong to [default: as the case says].")
+@click.option("--kms", "kms_key", help="The KMS key to encrypt under [default: as the bucket does].")
+@click.option("--retention", metavar="MODE:DAYS", help="Lock each object: governance:90, compliance:365.")
+@click.option("--legal-hold", is_flag=True, help="Hold each object until somebody lifts it.")
 @click.option("--apply", is_flag=True, help="Do it. Without this only the plan is shown.")
-def deposit(case_id: str, cases: Path | None, as_json: bool, bucket: str | None, apply: bool) -> None:
+def deposit(
+    case_id: str, cases: Path | None, as_json: bool, bucket: str | None, owner: str | None, kms_key: str | None,
+    retention: str | None, legal_hold: bool, apply: bool,
+) -> None:  # fmt: skip
     """Copy the evidence to the bucket that keeps it; every object is checked, none overwritten."""
     from irkit.evidence import deposit as deposits
 
     opened = Case.load(case_id, cases=cases)
     enter_world(opened)
-    plan = deposits.plan(opened, bucket)
+    plan = deposits.plan(
+        opened, bucket, owner=owner, kms_key=kms_key, retention=retention, legal_hold=legal_hold
+    )
     if not apply:
         show_plan(plan, as_json=as_json)
         return

@@ -18,6 +18,7 @@ _SOURCES = (
     "flow_logs",
     "trail",
     "evidence_bucket",
+    "evidence_owner",
     "topic",
     "approvers",
     *_IAM,
@@ -41,6 +42,8 @@ def check(case_id: str, sources: Mapping[str, str], **facts: Any) -> None:
             )
         if name == "topic":
             topic_arn(value)
+        if name == "evidence_owner":
+            account_id(value)
         if name == "evidence_bucket":
             bucket_name(value)
         if name in _IAM and arn_parts(value).service != "iam":

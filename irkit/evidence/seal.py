@@ -26,7 +26,7 @@ from irkit.journal import Kind
 
 if TYPE_CHECKING:
     from irkit.case import Case
-    from irkit.journal import Reading
+    from irkit.journal import Entry, Reading
 
 FOLDER = "seals"
 
@@ -171,11 +171,14 @@ def problems(root: Path, reading: Reading, *, public_key: Path | None = None) ->
     for path in sorted((root / FOLDER).glob("*.json")):
         name = f"{FOLDER}/{path.name}"
         try:
-            seal = Seal.from_dict(json.loads(path.read_bytes()))
+            content = path.read_bytes()
+            seal = Seal.from_dict(json.loads(content))
             entries, head = int(seal.statement["entries"]), str(seal.statement["head"])
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             faults.append(f"{name}: changed: it is no seal any more")
             continue
+        if content != _rendered(seal) or set(seal.public_key) & set("\r\t\b\f\v"):
+            faults.append(f"{name}: changed: not as irkit wrote it")
         if wanted is not None and seal.public_key.split() != wanted.split():
             faults.append(f"{name}: signed with another key than {public_key}")
         try:
@@ -190,6 +193,8 @@ def problems(root: Path, reading: Reading, *, public_key: Path | None = None) ->
             )
         elif entries < 1 or reading.entries[entries - 1].hash != head:
             faults.append(f"{name}: seals another journal than journal.jsonl")
+        elif not _names_signer(seal, reading.entries[entries - 1]):
+            faults.append(f"{name}: changed: it names another key than the journal does")
         else:
             notes.append(
                 f"{name}: {entries} entries sealed at {seal.statement.get('sealed_at')} by {seal.key}"
@@ -221,14 +226,23 @@ def _statement(case: Case, signer: str) -> dict[str, Any]:
 def _keep(case: Case, seal: Seal) -> Path:
     path = case.root / FOLDER / f"{seal.statement['entries']:08d}-{os.urandom(3).hex()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    durable.create(path, (json.dumps(seal.to_dict(), indent=1, sort_keys=True) + "\n").encode("ascii"))
+    durable.create(path, _rendered(seal))
     return path
+
+
+def _rendered(seal: Seal) -> bytes:
+    return (json.dumps(seal.to_dict(), indent=1, sort_keys=True) + "\n").encode("ascii")
+
+
+def _names_signer(seal: Seal, entry: Entry) -> bool:
+    """Whether the sealed entry says that it is this key that is about to sign."""
+    return str(entry.body.get("signer", "")).partition(" ")[2] == seal.key
 
 
 def fits(seal: Seal) -> bool:
     """Whether the signature is one of the statement with the key that the seal carries."""
     ed25519, serialization = _cryptography()
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -241,7 +255,7 @@ def fits(seal: Seal) -> bool:
             key.verify(signature, seal.message, ec.ECDSA(hashes.SHA256()))
         else:
             return False
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
     return True
 

@@ -19,6 +19,7 @@ from moto.s3.responses import S3Response
 from irkit.sim import authority
 from irkit.sim.callers import Caller
 from irkit.sim.faults import Refusal
+from irkit.sim.mends.ebs import key_arn
 from irkit.sim.seams import mends
 
 _CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
@@ -49,6 +50,8 @@ def refuse(operation: str, response: Any, caller: Caller, parsed: dict[str, Any]
         return Refusal("NotSimulated", f"s3:{operation} is not simulated.", 501)
     if _expired(response.uri):
         return Refusal("AccessDenied", "Request has expired", 403)
+    if (refused := _not_the_owners(response, parsed) or _unusable_key(operation, response)) is not None:
+        return refused
     if _policy_denies(operation, response, caller, parsed):
         action = authority.iam_action("s3", operation)
         why = f"User: {caller.arn} is not authorized to perform: {action}"
@@ -87,6 +90,34 @@ def _bucket(name: str) -> Any:
         if bucket is not None:
             return bucket
     return None
+
+
+def _not_the_owners(response: Any, parsed: dict[str, Any]) -> Refusal | None:
+    """A request that says whose the bucket must be, about a bucket of somebody else."""
+    expected = response.headers.get("x-amz-expected-bucket-owner")
+    name = str(parsed.get("Bucket", ""))
+    if not expected or (bucket := _bucket(name)) is None or str(bucket.account_id) == expected:
+        return None
+    return Refusal("AccessDenied", "Access Denied", 403)
+
+
+def _unusable_key(operation: str, response: Any) -> Refusal | None:
+    """An upload to be encrypted under a KMS key that does not exist or is not enabled."""
+    if operation not in {"PutObject", "CreateMultipartUpload", "CopyObject"}:
+        return None
+    named = response.headers.get("x-amz-server-side-encryption-aws-kms-key-id")
+    if not named:
+        return None
+    arn = key_arn(named, response.current_account, response.region)
+    if arn is None:
+        return Refusal("KMS.NotFoundException", f"Key '{named}' does not exist", 400)
+    from moto.kms.models import kms_backends
+
+    key = kms_backends[arn.split(":")[4]][arn.split(":")[3]].keys[arn.rsplit("/", maxsplit=1)[-1]]
+    if key.key_state == "Enabled":
+        return None
+    code = "KMS.DisabledException" if key.key_state == "Disabled" else "KMS.KMSInvalidStateException"
+    return Refusal(code, f"{arn} is {key.key_state.lower()}.", 400)
 
 
 def _policy_denies(operation: str, response: Any, caller: Caller, parsed: dict[str, Any]) -> bool:
