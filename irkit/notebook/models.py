@@ -36,6 +36,25 @@ class CaptureInstance(Parameters):
     mode: Mode = "plan"
 
 
+class CaptureMemory(Parameters):
+    """`capture/memory`: dump the memory. `tool` is a file of yours, pinned by `tool_sha256`; empty: the case's own."""
+
+    instance_id: InstanceId
+    tool: str = ""
+    tool_sha256: str = ""
+    tool_args: str = ""
+    mode: Mode = "plan"
+
+    def memory(self) -> dict[str, str]:
+        """What was given of the tool, by the names that a case's sources have."""
+        given = {
+            "memory_tool": self.tool,
+            "memory_tool_sha256": self.tool_sha256,
+            "memory_tool_args": self.tool_args,
+        }
+        return {name: value for name, value in given.items() if value}
+
+
 class ContainInstance(Parameters):
     """`contain/instance`: limit the attacker. `ssm_room` leaves the SSM agent its channel for the capture to come."""
 
@@ -114,6 +133,7 @@ class Deposit(Parameters):
 BY_NOTEBOOK: dict[str, type[Parameters]] = {
     "capture/preflight": Preflight,
     "capture/instance": CaptureInstance,
+    "capture/memory": CaptureMemory,
     "contain/instance": ContainInstance,
     "report/notify": Notify,
     "analyze/cloudtrail-overview": AnalyzeCloudTrail,
