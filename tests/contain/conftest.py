@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -32,10 +33,13 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
 def _furnished(sim: Simulator) -> SimpleNamespace:
     session = sim.session()
     ec2, iam, elb = session.client("ec2"), session.client("iam"), session.client("elbv2")
-    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", AvailabilityZone="us-east-1a")["Subnet"][
-        "SubnetId"
-    ]
+    made = ec2.create_vpc(CidrBlock="10.9.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]
+    vpc = made["VpcId"]
+    six = ipaddress.ip_network(made["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"])
+    half = next(six.subnets(new_prefix=64))
+    subnet = ec2.create_subnet(
+        VpcId=vpc, CidrBlock="10.9.1.0/24", Ipv6CidrBlock=str(half), AvailabilityZone="us-east-1a"
+    )["Subnet"]["SubnetId"]
     web, admin = (
         ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"]
         for name in ("web", "admin")
@@ -70,6 +74,12 @@ def _furnished(sim: Simulator) -> SimpleNamespace:
     suspect, sibling, bare = launch(), launch(), launch(None)
     shown = ec2.describe_instances(InstanceIds=[suspect])["Reservations"][0]["Instances"][0]
     first, second = sorted(shown["NetworkInterfaces"], key=lambda i: i["Attachment"]["DeviceIndex"])
+    ec2.assign_private_ip_addresses(
+        NetworkInterfaceId=first["NetworkInterfaceId"], PrivateIpAddresses=["10.9.1.200"]
+    )
+    ec2.assign_ipv6_addresses(
+        NetworkInterfaceId=first["NetworkInterfaceId"], Ipv6Addresses=[str(half[0x200])]
+    )
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
     ec2.associate_address(AllocationId=address, NetworkInterfaceId=first["NetworkInterfaceId"])
     group = elb.create_target_group(Name="web", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="instance")

@@ -65,6 +65,9 @@ TAMPERED = {
     "network.address": lambda world, _: world.client("ec2").associate_address(
         AllocationId=world.address, NetworkInterfaceId=world.interfaces[0]
     ),
+    "network.secondary": lambda world, _: world.client("ec2").assign_private_ip_addresses(
+        NetworkInterfaceId=world.interfaces[0], PrivateIpAddresses=["10.9.1.200"]
+    ),
     "identity.session": _policy,
     "identity.profile": lambda world, _: world.client("ec2").associate_iam_instance_profile(
         InstanceId=world.suspect, IamInstanceProfile={"Name": "web"}
