@@ -71,7 +71,21 @@ def test_what_is_denied_is_allowed_nowhere_except_the_revocation_that_may_not_to
 ) -> None:
     allowed = actions(role, "Read") | actions(role, "Capture") | actions(role, "Contain")
 
-    assert allowed & actions(role, "Never") == {"iam:PutRolePolicy", "iam:DeleteRolePolicy"}
+    never = {s["Sid"]: {*s["Action"]} for s in statements(role, "Never")}
+    on_others = never.pop("NotItself")
+    only_denies = never.pop("AttachOnlyWhatDenies")
+    assert not allowed & set().union(*never.values())
+    assert only_denies == {"iam:AttachRolePolicy", "iam:AttachUserPolicy"}
+    assert {"iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:TagRole", "iam:DetachRolePolicy"} <= on_others
+
+
+def test_what_it_may_attach_can_only_take_away(role: Path) -> None:
+    attaching = [s for s in statements(role, "Contain") if "iam:AttachRolePolicy" in s["Action"]]
+
+    assert {s["Sid"]: s["Condition"]["ArnEquals"]["iam:PolicyARN"] for s in attaching} == {
+        "AttachTheRevocationPolicy": "RevocationPolicyArn",
+        "AttachTheDenyOfEverything": "arn:${AWS::Partition}:iam::aws:policy/AWSDenyAll",
+    }
 
 
 def test_evidence_can_be_destroyed_by_no_session_of_the_role(role: Path) -> None:
