@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 KIND = "disk-partial-reading"
 _CACHED_BLOCKS = 128
+_PATIENCE = 5.0
 
 
 class LazyDisk(io.RawIOBase):
@@ -51,7 +52,7 @@ class LazyDisk(io.RawIOBase):
         first: Page = next(self._listing.pages())
         self._block = first.block_size
         self._folder = case.active / "artifacts" / "images" / f"lazy-{snapshot_id}"
-        self._held = locked(self._folder.with_suffix(".lock"), waiting=lambda: None, patience=5)
+        self._held = locked(self._folder.with_suffix(".lock"), waiting=lambda: None, patience=_PATIENCE)
         self._held.__enter__()
         shape = Shape(snapshot=snapshot_id, since=None, size=first.volume_bytes, block_size=self._block)
         self._working = Working(self._folder, shape)
