@@ -292,14 +292,12 @@ def seal(
     if (kms_key is None) == (key is None):
         raise BadInput("give either --kms or --key", hint="--key FILE --make-key makes a local one")
     opened = Case.load(case_id, cases=cases)
+    if lock is not None:
+        deposits.plan(opened, bucket, retention=lock)  # what makes no sense is told before a key is made
     if make_key and key is not None:
         seals.make_key(key)
     if kms_key is not None or lock is not None:
         enter_world(opened)
-    if lock is not None:
-        deposits.plan(
-            opened, bucket, retention=lock
-        )  # what cannot be locked is told before anything is signed
     path = seals.with_kms(opened, kms_key) if kms_key is not None else seals.with_key(opened, Path(str(key)))
     opened.close()
     if lock is None:

@@ -181,7 +181,8 @@ def test_a_process_that_dies_at_any_journal_entry_is_resumed_to_the_same_evidenc
         else:
             assert [r.exit_code for _, r in runs.resume(case)] in ([0], []), number
         case = Case.load(str(case.root))
-        assert inventory(case) == expected, number
+        # What a process had staged when it died is kept beside what the next run takes whole.
+        assert [i for i in inventory(case) if i[0] != "interrupted"] == expected, number
         assert in_aws(world, case) == made, number
         assert verify(case.root).problems == (), number
         resumed += 1
