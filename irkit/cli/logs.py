@@ -1,14 +1,20 @@
-"""`irkit logs`: ingest, ask, questions."""
+"""`irkit logs`: ingest, ask, questions; grep, verify and detect have modules of their own."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from irkit.cli.detections import detect
+from irkit.cli.log_files import grep, verify
+from irkit.cli.log_sources import check_sources, session_for, window_options
 from irkit.cli.shared import (
     assignments,
     cases_option,
@@ -22,12 +28,16 @@ from irkit.cli.shared import (
 from irkit.errors import BadInput, NotFound
 from irkit.escape import for_csv, for_terminal
 
+if TYPE_CHECKING:
+    from irkit.logs.progress import Progress
+
+_TOLD_EVERY = 2.0
 _CASE = click.option("--case", "case_id", envvar="IRKIT_CASE", help="The case whose tables these are.")
 
 
 @click.group()
 def logs() -> None:
-    """CloudTrail and VPC flow logs: into tables, and questions to ask them."""
+    """CloudTrail, VPC flow and other logs: into tables, and questions to ask them."""
 
 
 @logs.command()
@@ -39,24 +49,43 @@ def logs() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="A folder for the tables, without a case.",
 )
+@window_options
+@click.option("--account", "accounts", multiple=True, help="Only folders of this account. Repeatable.")
+@click.option("--region", "regions", multiple=True, help="Only folders of this region. Repeatable.")
+@click.option(
+    "--format",
+    "fields",
+    metavar="FIELDS",
+    help="The fields of flow logs without a header, as the flow log's format has them: 'srcaddr dstaddr start …'.",
+)
 @json_option
 def ingest(
-    sources: tuple[str, ...], case_id: str | None, cases: Path | None, into: Path | None, as_json: bool
+    sources: tuple[str, ...],
+    case_id: str | None,
+    cases: Path | None,
+    into: Path | None,
+    since: datetime | None,
+    until: datetime | None,
+    accounts: tuple[str, ...],
+    regions: tuple[str, ...],
+    fields: str | None,
+    as_json: bool,
 ) -> None:
-    """Read SOURCES (folders, files, s3://bucket/prefix) into tables. With --case the originals are kept as evidence."""
+    """Read SOURCES into tables: folders, files, s3://bucket/prefix, trail:NAME, history: (Event History).
+
+    With --case the originals are kept as evidence. What was read before is not read again.
+    """
     show = progress_to_stderr()
     case_id = _unless_given(into, case_id)
-    for source in sources:
-        if not source.startswith("s3://") and not Path(source).exists():
-            raise NotFound(
-                f"there is no file or folder {for_terminal(source)}",
-                hint="check the path, or use s3://bucket/prefix",
-            )
+    check_sources(sources)
+    from irkit.logs import Wanted
+
+    wanted = Wanted(since=since, until=until, accounts=accounts, regions=regions, fields=_flow_fields(fields))
     if case_id and into is None:
         from irkit.logs import plan
 
         case = opened(case_id, cases)
-        plans = [plan(case, source, kind="logs") for source in sources]
+        plans = [plan(case, source, kind="logs", wanted=wanted) for source in sources]
         whole = sum(plans[1:], start=plans[0])
         report = whole.apply(progress=show)
         case.close()
@@ -65,12 +94,17 @@ def ingest(
         raise BadInput("give either --case or --into", hint="--into DIR for tables without a case")
     from irkit.logs import ingest as take
 
-    session = None
-    if any(source.startswith("s3://") for source in sources):
-        from irkit.aws import Sessions
-
-        session = Sessions(case_id="none", responder="irkit", region="us-east-1")
-    taken = take(list(sources), into, session=session)
+    taken = take(
+        list(sources),
+        into,
+        session=session_for(sources),
+        since=since,
+        until=until,
+        accounts=accounts,
+        regions=regions,
+        fields=wanted.fields,
+        progress=_now_and_then(show),
+    )
     if as_json:
         print_json(taken.to_dict())
     else:
@@ -78,6 +112,32 @@ def ingest(
         for broken in taken.quarantined:
             click.echo(f"quarantined  {for_terminal(broken.source)}: {for_terminal(broken.reason)}")
     raise SystemExit(0 if taken.complete else 3)
+
+
+def _flow_fields(text: str | None) -> tuple[str, ...] | None:
+    """The fields in `--format`, also as the console writes them: `${srcaddr} ${dstaddr}`."""
+    if text is None:
+        return None
+    fields = tuple(text.replace("${", " ").replace("}", " ").replace(",", " ").split())
+    if not fields or not all(field.replace("-", "").isalnum() and field.isascii() for field in fields):
+        raise BadInput(
+            f"--format {for_terminal(text)} names no fields",
+            hint="write them as the flow log's format has them",
+        )
+    return fields
+
+
+def _now_and_then(show: Callable[[str], None]) -> Callable[[Progress], None]:
+    """Progress at most every few seconds: how far, how fast, how long still."""
+    last = time.monotonic()
+
+    def told(at: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _TOLD_EVERY and at.files < at.of:
+            last = time.monotonic()
+            show(at.sentence())
+
+    return told
 
 
 @logs.command()
@@ -178,3 +238,5 @@ def _tables_of(case_id: str, cases: Path | None) -> Path:
 
 
 logs.add_command(detect)
+logs.add_command(grep)
+logs.add_command(verify)

@@ -6,5 +6,22 @@ from irkit.logs.acquisition import plan
 from irkit.logs.ingest import ingest
 from irkit.logs.progress import Progress
 from irkit.logs.report import IngestReport, Quarantined
+from irkit.logs.search import Match, Searched, grep
+from irkit.logs.validation import validate
+from irkit.logs.verdicts import FileVerdict, Validation
+from irkit.logs.wanted import Wanted
 
-__all__ = ["IngestReport", "Progress", "Quarantined", "ingest", "plan"]
+__all__ = [
+    "FileVerdict",
+    "IngestReport",
+    "Match",
+    "Progress",
+    "Quarantined",
+    "Searched",
+    "Validation",
+    "Wanted",
+    "grep",
+    "ingest",
+    "plan",
+    "validate",
+]

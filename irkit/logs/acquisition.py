@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from irkit import durable
+from irkit.logs.wanted import EVERYTHING, Wanted
 from irkit.plan import Outcome, Plan, Running, Step
 
 if TYPE_CHECKING:
@@ -19,25 +20,34 @@ if TYPE_CHECKING:
     from irkit.logs.unpack import Content
 
 
-def plan(case: Case, source: str, *, kind: str, days: int | None = None, deadline: float = 3600) -> Plan:
+def plan(
+    case: Case,
+    source: str,
+    *,
+    kind: str,
+    days: int | None = None,
+    wanted: Wanted = EVERYTHING,
+    deadline: float = 3600,
+) -> Plan:
     """What taking the logs at `source` would do: keep every file as an item of `kind`, and ingest it.
 
-    `source` is a folder, a file or `s3://bucket/prefix`; `days` back from when the case was opened limits what is read
-    where the paths have dates. Applied again, files that were taken are skipped.
+    `source` is a folder, a file, `s3://bucket/prefix`, `trail:NAME` or `history:`; `days` back from when the case was
+    opened, or the time, accounts and regions that are `wanted`, limit what is read where the paths have them. Applied
+    again, files that were taken are skipped.
     """
     step = Step(
         verb=f"logs.{kind}",
         target=source,
         title=f"keep the {kind} files under {source} as evidence and read them into tables",
-        args={"days": days},
-        act=partial(_take, source=source, kind=kind, days=days),
+        args={"days": days} | wanted.to_dict(),
+        act=partial(_take, source=source, kind=kind, days=days, wanted=wanted),
         changes=False,
         deadline=deadline,
     )
     return Plan(case, [step], title=f"{kind} logs")
 
 
-def _take(running: Running, *, source: str, kind: str, days: int | None) -> Outcome:
+def _take(running: Running, *, source: str, kind: str, days: int | None, wanted: Wanted) -> Outcome:
     from irkit.logs.ingest import ingest
 
     case = running.case
@@ -68,7 +78,11 @@ def _take(running: Running, *, source: str, kind: str, days: int | None) -> Outc
         source,
         case.tables_dir,
         session=case.aws if source.startswith(("s3://", "trail:", "history:")) else None,
-        since=opened - timedelta(days=days) if days else None,
+        since=opened - timedelta(days=days) if days else wanted.since,
+        until=wanted.until,
+        accounts=wanted.accounts,
+        regions=wanted.regions,
+        fields=wanted.fields,
         keep=keep,
         progress=show,
     )

@@ -231,12 +231,14 @@ def _identified(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table:
     return rows
 
 
-def edges(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table:
-    """The rows of the `edge` table that follow from `rows`: which credentials issued which."""
+def edges(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table | None:
+    """The rows of the `edge` table that follow from `rows`: which credentials issued which; None for none."""
     import pyarrow.compute as pc
 
     issued = pc.or_(pc.is_valid(rows["issued_access_key_id"]), pc.is_valid(rows["created_access_key_id"]))
-    cursor.register("issuing", rows.filter(issued))
+    if not pc.any(issued).as_py():
+        return None
+    cursor.register("issuing", rows.select(sql.EDGE_SOURCES).filter(issued))
     try:
         return cursor.sql(sql.EDGES).to_arrow_table()
     finally:

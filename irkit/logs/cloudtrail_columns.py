@@ -211,3 +211,22 @@ select event_time, event_id, event_name,
        role_arn, role_session_name, source_ip, user_agent, aws_region, recipient_account_id
 from issuing
 """
+EDGE_SOURCES = [
+    "event_time",
+    "event_id",
+    "event_name",
+    "access_key_id",
+    "ui_arn",
+    "ui_invoked_by",
+    "ui_user_name",
+    "issued_access_key_id",
+    "created_access_key_id",
+    "issued_arn",
+    "target_user",
+    "role_arn",
+    "role_session_name",
+    "source_ip",
+    "user_agent",
+    "aws_region",
+    "recipient_account_id",
+]

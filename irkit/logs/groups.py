@@ -225,10 +225,9 @@ class _Writing:
             if count:
                 days.append(DayRows(made.day, made.rows if count == len(new) else made.rows.filter(new)))
         self._store("cloudtrail", days)
-        for made in days:
-            issued = cloudtrail.edges(self._cursor, made.rows)
-            if issued.num_rows:
-                self._store("edge", [DayRows(made.day, issued)])
+        issuing = [found for made in days if (found := cloudtrail.edges(self._cursor, made.rows)) is not None]
+        for found in issuing:
+            self._store("edge", by_day("edge", found))
 
     def _store(self, table: TableName, days: list[DayRows]) -> None:
         for made in days:

@@ -38,7 +38,7 @@ _DIGESTS = "/CloudTrail-Digest/"
 
 
 def ingest(
-    sources: str | Path | Iterable[str | Path],
+    sources: str | Path | Iterable[str | Path | LogFile],
     into: Path,
     *,
     session: Clients | None = None,
@@ -66,7 +66,7 @@ def ingest(
     window = Window(since=since, until=until, accounts=frozenset(accounts), regions=frozenset(regions))
     with (
         opened(folder) as ledger,
-        connection(threads=_WORKERS, memory="512MB") as con,
+        connection(threads=1, memory="512MB") as con,
         storage("write tables", folder),
     ):
         run = _Run(

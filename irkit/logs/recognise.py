@@ -108,6 +108,7 @@ def _object_shape(head: bytes) -> Shape:
         name in (b"Events", b"logEvents", b"NextToken", b"events")
         or b'"CloudTrailEvent"' in head
         or b'"logEvents"' in head
+        or b'"@message"' in head
     ):
         return Shape.WRAPPED
     if b'"Records"' in head and b'"eventName"' not in head.partition(b'"Records"')[0]:

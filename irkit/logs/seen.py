@@ -54,6 +54,16 @@ class _Day:
             self._batches = [_sorted(np.concatenate(lows), np.concatenate(highs))]
 
 
+def _repeated(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Where a key stands that stood before."""
+    import numpy as np
+
+    order = np.lexsort((high, low))
+    lows, highs = low[order], high[order]
+    again: np.ndarray = order[1:][(lows[1:] == lows[:-1]) & (highs[1:] == highs[:-1])]
+    return again
+
+
 def _sorted(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
 
@@ -83,10 +93,8 @@ class Seen:
         with self._lock:
             held = self._day(day)
             mask[known] = ~held.has(lows[known], highs[known])
-            _, first = np.unique(np.stack([lows, highs], axis=1)[mask & known], axis=0, return_index=True)
             candidates = np.flatnonzero(mask & known)
-            mask[candidates] = False
-            mask[candidates[first]] = True
+            mask[candidates[_repeated(lows[candidates], highs[candidates])]] = False
             taken = mask & known
             held.add(lows[taken], highs[taken])
             self._shed()

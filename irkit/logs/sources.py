@@ -112,15 +112,18 @@ def _span(year: str, month: str | None, day: str | None) -> tuple[datetime | Non
 
 
 def log_files(
-    sources: str | Path | Iterable[str | Path], window: Window, clients: Clients | None
+    sources: str | Path | Iterable[str | Path | LogFile], window: Window, clients: Clients | None
 ) -> Iterator[LogFile]:
     """Every file of `sources` that the window may need, sorted within a source.
 
     A source is a path, `s3://bucket/prefix`, `trail:NAME`, or `history:` for Event History, whose days are
     files of their own that are looked up when they are read.
     """
-    listed: list[str | Path] = [sources] if isinstance(sources, str | Path) else list(sources)
+    listed: list[str | Path | LogFile] = [sources] if isinstance(sources, str | Path) else list(sources)
     for source in listed:
+        if isinstance(source, LogFile):
+            yield source
+            continue
         scheme, _, rest = str(source).partition(":")
         if scheme not in ("s3", "trail", "history") or Path(source).exists():
             yield from _local_files(Path(source), window)
