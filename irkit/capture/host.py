@@ -148,11 +148,9 @@ def _in_parts(running: Running, instance_id: str, ways: _Platform) -> list[Ran]:
     for number, group in enumerate(ways.groups, 1):
         if runs and (running.stopped or running.seconds_left < 30):
             break
-        less = (
-            {"IRKIT_EVENTS": 40, "IRKIT_ROWS": 600}
-            if ways.name == WINDOWS
-            else {"IRKIT_LOG_BYTES": _SMALL_LOG_BYTES}
-        )
+        less = {"IRKIT_MOST": 45, "IRKIT_LOG_BYTES": _SMALL_LOG_BYTES}
+        if ways.name == WINDOWS:
+            less = {"IRKIT_EVENTS": 40, "IRKIT_ROWS": 600}
         asked = ways.asked(IRKIT_SECTIONS=" ".join(group), IRKIT_BUDGET=30, **less)
         try:
             runs.append(

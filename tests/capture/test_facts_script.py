@@ -40,6 +40,21 @@ def test_a_spent_budget_is_said_for_each_section_that_it_cost() -> None:
     assert [m.split(":")[0] for m in seen.missing] == ["host", "cron", "keys"]
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_file_system_that_hangs_costs_what_comes_after_and_not_what_was_read(
+    shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = host.script().replace("keys() {\n", "keys() {\n  sleep 987654\n")
+    assert hangs != host.script()
+    monkeypatch.setattr(host, "script", lambda: hangs)
+    seen = parse(run(shell, only="host processes keys sudoers", IRKIT_MOST="2"))
+    assert seen.host.hostname
+    assert seen.processes
+    assert any("cut" in m for m in seen.missing)
+    left = subprocess.run(["pgrep", "-f", "sleep 987654"], capture_output=True)
+    assert left.stdout == b"", "nothing that was started stays"
+
+
 def test_it_is_plain_posix_and_holds_nothing_that_systems_manager_would_replace() -> None:
     text = host.script()
     assert text.startswith("#!/bin/sh\n")

@@ -8,8 +8,9 @@
 # sections between lines that carry a nonce drawn here, so no file name or log line can pretend to be one. Lists within
 # a section are separated by NUL, which no name can hold. Environment variables are read for their names only.
 #
-# Settings (environment): IRKIT_SECTIONS (names, default all), IRKIT_BUDGET (seconds), IRKIT_LOG_BYTES (of each log),
-# IRKIT_RECENT_DAYS (files changed since).
+# Settings (environment): IRKIT_SECTIONS (names, default all), IRKIT_BUDGET (seconds after which no section is begun),
+# IRKIT_MOST (seconds after which one that hangs is ended), IRKIT_LOG_BYTES (of each log), IRKIT_RECENT_DAYS (files
+# changed since).
 
 set -u
 umask 077
@@ -19,6 +20,7 @@ export LC_ALL PATH
 
 sections=${IRKIT_SECTIONS:-all}
 budget=${IRKIT_BUDGET:-60}
+most=${IRKIT_MOST:-$((budget + 30))}
 log_bytes=${IRKIT_LOG_BYTES:-2097152}
 recent=${IRKIT_RECENT_DAYS:-30}
 began=$(date +%s)
@@ -356,14 +358,32 @@ facts() {
   printf '\n--%s complete\n' "$nonce"
 }
 
+# killed PID: it and everything that it started
+killed() {
+  for dir in /proc/[0-9]*; do
+    read -r stat <"$dir/stat" || continue
+    case "${stat##*) }" in "? $1 "*) (killed "${dir#/proc/}") ;; esac
+  done 2>/dev/null
+  kill -9 "$1" 2>/dev/null
+}
+
+# Reading a file can hang where the host's intruder put a file system of his own: what was read by then still comes out.
+guarded() {
+  facts & worker=$!
+  (sleep "$most"; killed "$worker") >/dev/null 2>&1 & guard=$!
+  wait "$worker" 2>/dev/null
+  killed "$guard"
+  wait "$guard" 2>/dev/null
+}
+
 if have gzip && have base64; then
   echo 'irkit-facts gzip base64'
-  facts | gzip -c | base64 | tr -d '\n'
+  guarded 2>/dev/null | gzip -c | base64 | tr -d '\n'
 elif have base64; then
   echo 'irkit-facts plain base64'
-  facts | base64 | tr -d '\n'
+  guarded 2>/dev/null | base64 | tr -d '\n'
 else
   echo 'irkit-facts plain hex'
-  facts | od -An -v -tx1 | tr -d ' \n'
+  guarded 2>/dev/null | od -An -v -tx1 | tr -d ' \n'
 fi
 echo
