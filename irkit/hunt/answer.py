@@ -33,6 +33,17 @@ class Answer:
     frame: pd.DataFrame
     coverage: str
     scanned: int = 0
+    unit: str = "rows"
+
+    def label(self) -> None:
+        """Write into `frame.attrs` what the frame is, so that it says so without the answer around it."""
+        self.frame.attrs |= {
+            "provenance": self.provenance,
+            "question": self.question.name,
+            "tables": list(self.question.reads),
+            f"{self.unit}_scanned": self.scanned,
+            "coverage": self.coverage,
+        }
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -53,7 +64,8 @@ class Answer:
     def provenance(self) -> str:
         """One line: what was asked, of which tables, how many rows those hold, and how many answer."""
         of = ", ".join(self.question.reads)
-        return f"{self.question.name}{_given(self.params)} of {of}: {self.scanned:,} rows scanned, {self._size()}"
+        read = f"{self.scanned:,} {self.unit} scanned"
+        return f"{self.question.name}{_given(self.params)} of {of}: {read}, {self._size()}"
 
     def _size(self) -> str:
         return f"{len(self.frame):,} {'row' if len(self.frame) == 1 else 'rows'}"

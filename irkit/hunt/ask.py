@@ -46,21 +46,16 @@ def ask(where: Tables | HasTables | Path | str, name: str | Question, **params: 
         answer = Answer(
             question=asked,
             params=values,
-            frame=_answer(asked, tables, values),
+            frame=answered(asked, tables, values),
             coverage=tables.extent.sentence(),
             scanned=sum(tables.rows(f"select count(*) from {name}")[0][0] for name in asked.reads),  # noqa: S608
         )
-    answer.frame.attrs |= {
-        "provenance": answer.provenance,
-        "question": asked.name,
-        "tables": list(asked.reads),
-        "rows_scanned": answer.scanned,
-        "coverage": answer.coverage,
-    }
+    answer.label()
     return answer
 
 
-def _answer(asked: Question, tables: Tables, values: Mapping[str, object]) -> pd.DataFrame:
+def answered(asked: Question, tables: Tables, values: Mapping[str, object]) -> pd.DataFrame:
+    """The rows that answer a question whose parameters were read, in its columns and types."""
     frame = asked.walk(tables, values) if asked.walk else tables.frame(*asked.bind(values))
     if asked.shape:
         frame = asked.shape(frame)

@@ -30,6 +30,9 @@ class Fidelity:
 
 
 _OPERATIONS = {
+    ("athena", "L3"): "StartQueryExecution GetQueryResults",
+    ("athena", "L2"): "GetQueryExecution CreateWorkGroup GetWorkGroup DeleteWorkGroup StopQueryExecution",
+    ("glue", "L2"): "CreateDatabase GetDatabase DeleteDatabase CreateTable GetTable GetTables DeleteTable",
     (
         "ec2",
         "L3",
@@ -221,6 +224,11 @@ _REMARKS = {
         "ec2",
         "ReplaceNetworkAclAssociation",
     ): "kept with its 20 entries a direction; no packet is held against it",
+    (
+        "athena",
+        "StartQueryExecution",
+    ): "really run, by DuckDB, over the objects in the buckets; where Trino differs, DuckDB's way shows",
+    ("athena", "GetQueryExecution"): "the bytes are those of the objects below the partitions that were asked for",
     ("guardduty", "ListFindings"): "what was planted; of the criteria only the instance is looked at",
     ("config", "GetResourceConfigHistory"): "what was planted",
     ("ssm", "ListInventoryEntries"): "always empty",

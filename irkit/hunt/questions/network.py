@@ -73,7 +73,7 @@ from (
     where g.gap > 0
     group by g.own, g.external_ip, g.port, g.protocol
 ) b
-where jitter <= $jitter order by jitter, flows desc, external_ip
+where jitter <= $jitter order by jitter, flows desc, external_ip, own, port, protocol
 """
 
 QUESTIONS: tuple[Question, ...] = (

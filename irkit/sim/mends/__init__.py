@@ -24,6 +24,7 @@ SERVICES = (
     "autoscaling",
     "elbv2",
     "detection",
+    "athena",
 )
 
 
