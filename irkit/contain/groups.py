@@ -146,10 +146,10 @@ def control(purpose: str, intended: str) -> Control:
 
 def _find(case: Case, purpose: str, vpc: str) -> Mapping[str, Any] | None:
     known = made(case, purpose, vpc)
-    # Tags can be forged: a group that the journal does not know is taken for ours only after an attempt to make one.
-    if known is None and not any(
-        b.verb == f"network.{purpose}" and b.target == vpc for b in history.begun(case)
-    ):
+    tried = [b for b in history.begun(case) if b.verb == f"network.{purpose}" and b.target == vpc]
+    # Tags can be forged: a group that the journal does not know is taken for ours only while one is being made.
+    making = any(b.done is None for b in tried)
+    if known is None and not tried:
         return None
     pages = (
         case.client("ec2")
@@ -163,9 +163,8 @@ def _find(case: Case, purpose: str, vpc: str) -> Mapping[str, Any] | None:
         )
     )
     found = sorted((g for page in pages for g in page["SecurityGroups"]), key=lambda g: str(g["GroupId"]))
-    if known is not None:
-        return next((g for g in found if g["GroupId"] == known), None)
-    return found[0] if found else None
+    mine = next((g for g in found if g["GroupId"] == known), None)
+    return mine or (found[0] if found and making else None)
 
 
 def _create(case: Case, purpose: str, vpc: str) -> tuple[str, tuple[str, ...]]:

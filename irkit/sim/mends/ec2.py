@@ -45,8 +45,11 @@ covers(Instance, security_groups=property(_groups_of_instance, _keep_groups_of_i
 
 @mends(EC2Response, "run_instances")
 def run_instances(original: Any, self: Any) -> ActionResult:
-    """Launch; termination protection that is asked for at launch is kept."""
+    """Launch; termination protection that is asked for at launch is kept, and for how long Spot was asked for."""
     result: ActionResult = original(self)
+    market = self._get_param("InstanceMarketOptions.SpotOptions.SpotInstanceType")
+    for instance in result.result.instances:  # type: ignore[attr-defined]
+        instance.irkit_spot_type = market or "one-time"
     if str(self._get_param("DisableApiTermination")).lower() == "true":
         reservation: Any = result.result
         for instance in reservation.instances:
@@ -57,8 +60,16 @@ def run_instances(original: Any, self: Any) -> ActionResult:
 def _powering(name: str, *states: bool) -> None:
     @mends(EC2Response, name)
     def power(original: Any, self: Any) -> ActionResult:
+        named = self._get_param("InstanceIds") or []
+        for held in [self.ec2_backend.get_instance(i) for i in named] if name == "stop_instances" else []:
+            if held.lifecycle == "spot" and getattr(held, "irkit_spot_type", "") != "persistent":
+                raise Refusal(
+                    "UnsupportedOperation",
+                    f"You can't stop the Spot Instance '{held.id}' because it is associated with a one-time Spot "
+                    "Instance request.",
+                )
         answer: ActionResult = original(self)
-        for instance_id in self._get_param("InstanceIds") or []:
+        for instance_id in named:
             for on in states:
                 world.current().hosts.power(instance_id, on=on)
         return answer
@@ -79,6 +90,8 @@ def modify_instance_attribute(original: Any, self: Any) -> Any:
         raise Refusal(
             "IncorrectInstanceState", f"The instance '{instance_id}' is not in a valid state: terminated."
         )
+    if instance.lifecycle == "spot" and str(self._get_param("DisableApiTermination.Value")).lower() == "true":
+        raise Refusal("UnsupportedOperation", "You can't enable termination protection for Spot Instances.")
     for attribute, (member, allowed) in _WRITABLE_TEXT.items():
         value = self._get_param(f"{attribute}.Value")
         if value is None:
