@@ -296,4 +296,4 @@ def _in_place(pattern: str) -> str:
 
 def _elsewhere(pattern: str) -> str:
     """A pattern narrowed to resources that no policy is likely to name."""
-    return _in_place(pattern).replace("*", f"*{OTHER}*") if pattern != "*" else pattern
+    return _in_place(pattern).replace("*", OTHER) if pattern != "*" else pattern
