@@ -11,6 +11,7 @@ from irkit.capture import surroundings as around
 from irkit.capture.instance import Instance
 from irkit.capture.permissions import Permission
 from irkit.capture.run_command import Node
+from irkit.capture.tracked_paths import behind_network_balancer
 from irkit.escape import for_terminal
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def problems(
         if permission.allowed is False:
             yield Issue(what=f"not allowed: {permission.action} (needed for {permission.needed_for})",
                         do="ask for the permission, or use the responder role (--role)")  # fmt: skip
+    if found.forensics_trouble:
+        yield Issue(what=f"the forensics account cannot be used: {found.forensics_trouble}",
+                    do="correct the role's trust or the key; until then snapshots stay where they are")  # fmt: skip
     for key in found.keys:
         if key.state not in {"Enabled", "unknown"}:
             yield Issue(what=f"the KMS key {key.id} is {key.state}: snapshots under it will fail",
@@ -90,11 +94,6 @@ def _host(case: Case, instance: Instance, reached: Node) -> Iterator[Issue]:
             what=f"no command reaches the host: {reached.why}",
             do="disks, console and metadata are captured without it",
         )
-    if instance.windows:
-        yield Issue(
-            what="the host runs Windows: irkit reads live facts of Linux only",
-            do="work from its disks and the console",
-        )
     if "evidence_bucket" not in case.facts.sources and reached.online:
         yield Issue(what="no evidence bucket: each command's output ends after 24,000 characters",
                     do="open the case with evidence_bucket among its sources")  # fmt: skip
@@ -105,6 +104,18 @@ def _bucket(case: Case, found: around.Surroundings) -> Iterator[Issue]:
         bucket = for_terminal(case.facts.sources["evidence_bucket"])
         yield Issue(what=f"the evidence bucket {bucket} cannot be used: {found.bucket_trouble}",
                     do="correct its name or its policy; until then host facts are fetched in parts")  # fmt: skip
+    elif found.bucket is not None:
+        bucket = for_terminal(found.bucket.name)
+        if not found.bucket.lockable:
+            yield Issue(what=f"the evidence bucket {bucket} has no Object Lock: what is put there can be deleted",
+                        do="enable it, then deposit with --retention")  # fmt: skip
+        if found.bucket.region != case.facts.region:
+            apart = f"is in {found.bucket.region}, the suspect in {case.facts.region}"
+            yield Issue(what=f"the evidence bucket {bucket} {apart}",
+                        do="see whether evidence may leave the region")  # fmt: skip
+        if found.bucket.owner is None:
+            yield Issue(what=f"nothing says whose the evidence bucket {bucket} must be",
+                        do="open the case with --source evidence_owner=ACCOUNT")  # fmt: skip
 
 
 def _disks(found: around.Surroundings) -> Iterator[Issue]:
@@ -113,7 +124,7 @@ def _disks(found: around.Surroundings) -> Iterator[Issue]:
     for key in found.keys:
         if key.shareable is False:
             yield Issue(what=f"{key.id} is managed by AWS: snapshots under it cannot be shared with another account",
-                        do="copy the snapshots to a key of your own before sharing them")  # fmt: skip
+                        do="name a key to pass them on under (--source transfer_key=alias/NAME)")  # fmt: skip
 
 
 def _neighbours(found: around.Surroundings) -> Iterator[Issue]:
@@ -121,6 +132,14 @@ def _neighbours(found: around.Surroundings) -> Iterator[Issue]:
         group = for_terminal(found.scaling["group"])
         yield Issue(what=f"in Auto Scaling group {group}, which terminates it when its health check fails",
                     do="move it to standby before it is quarantined (irkit contain --only fleet)")  # fmt: skip
+    balanced = [g.name for g in found.target_groups if behind_network_balancer(g.protocol)]
+    ways = [
+        *found.tracked,
+        *(f"the network load balancer of target group {for_terminal(n)}" for n in balanced),
+    ]
+    if ways:
+        yield Issue(what=f"flows stay tracked through {'; '.join(map(for_terminal, ways))}",
+                    do="groups leave them alive: add a network ACL, the host's firewall or a stop")  # fmt: skip
     behind = [g.name for g in found.target_groups] + list(found.classic_balancers)
     if behind:
         yield Issue(

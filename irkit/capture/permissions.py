@@ -37,6 +37,14 @@ SIMULATED: Mapping[str, str] = {
     "autoscaling:SetInstanceProtection": "containment of the fleet",
     "elasticloadbalancing:DeregisterTargets": "containment of the fleet",
 }
+# What keeping the snapshots needs on top.
+KEEPING: Mapping[str, str] = {
+    "ec2:ModifySnapshotAttribute": "keeping the snapshots",
+    "ec2:CopySnapshot": "keeping the snapshots",
+    "ec2:LockSnapshot": "keeping the snapshots",
+    "kms:CreateGrant": "keeping the snapshots",
+    "sts:AssumeRole": "keeping the snapshots",
+}
 _DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
 
 
@@ -86,28 +94,33 @@ def dry_run(case: Case, operation: str, needed_for: str, params: Mapping[str, An
     )
 
 
-def simulated(case: Case, arn: str) -> list[Permission]:
-    """IAM's verdicts on the actions that have no dry run; all unknown when IAM does not let us ask."""
+def simulated(case: Case, arn: str, actions: Mapping[str, str] = SIMULATED) -> list[Permission]:
+    """IAM's verdicts on `actions`, which have no dry run; all unknown when IAM does not let us ask.
+
+    `actions` says what each is needed for.
+    """
     try:
         source = _principal(case, arn)
         answer = case.client("iam").simulate_principal_policy(
-            PolicySourceArn=source, ActionNames=list(SIMULATED)
+            PolicySourceArn=source, ActionNames=list(actions)
         )
     except NO_ANSWER as error:
         why = reason(error, doing="simulate policies", resource="")
-        return [_verdict(action, None, why) for action in SIMULATED]
+        return [_verdict(action, None, why, actions) for action in actions]
     decisions = {r["EvalActionName"]: r["EvalDecision"] for r in answer.get("EvaluationResults", ())}
     return [
-        _verdict(a, decisions[a] == "allowed" if a in decisions else None, decisions.get(a, "no answer"))
-        for a in SIMULATED
+        _verdict(
+            a, decisions[a] == "allowed" if a in decisions else None, decisions.get(a, "no answer"), actions
+        )
+        for a in actions
     ]
 
 
-def _verdict(action: str, allowed: bool | None, why: str) -> Permission:
+def _verdict(action: str, allowed: bool | None, why: str, actions: Mapping[str, str]) -> Permission:
     return Permission(
         action=action,
         allowed=allowed,
-        needed_for=SIMULATED[action],
+        needed_for=actions[action],
         how="simulation",
         why="" if allowed else why,
     )

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from irkit.aws import Identity
 from irkit.canonical import plain
+from irkit.capture import KINDS
 from irkit.capture import surroundings as around
 from irkit.capture.asking import Asker
+from irkit.capture.destination import Destination
 from irkit.capture.instance import Instance, describe
+from irkit.capture.memory_tool import names_tool
 from irkit.capture.obstacles import Issue, problems, warnings
-from irkit.capture.permissions import SIMULATED, Permission, dry_run, dry_runs, simulated
+from irkit.capture.permissions import KEEPING, SIMULATED, Permission, dry_run, dry_runs, simulated
 from irkit.capture.run_command import Node, node
+from irkit.capture.tracked_paths import lasting
 from irkit.errors import IrkitError
 from irkit.escape import for_terminal
 from irkit.markup import table
@@ -35,6 +39,7 @@ _SNAPSHOT_GIB_A_MINUTE = 3.0
 class Preflight:
     """What can be captured from an instance. `problems` stop a kind of capture, `warnings` are to be known before.
 
+    `kinds` are those that the case asks for: memory where it names a tool, keep where it says where snapshots go.
     `estimates` are rules of thumb: minutes for the snapshots to complete and for a memory dump.
     """
 
@@ -48,18 +53,24 @@ class Preflight:
     warnings: tuple[Issue, ...]
     seconds: float
     checked_at: str = field(default="")
+    kinds: tuple[str, ...] = ("metadata", "console", "disks", "host")
 
     @property
     def capturable(self) -> Mapping[str, bool]:
         """Whether each kind of evidence can be had, as far as is known."""
         denied = {p.needed_for for p in self.permissions if p.allowed is False}
         running = self.instance.state == "running"
-        return {
+        reached = running and self.node.online and "host facts" not in denied
+        kept = not self.surroundings.forensics_trouble and "keeping the snapshots" not in denied
+        can = {
             "metadata": True,
             "console": running and "console" not in denied,
             "disks": bool(self.instance.volumes) and "disks" not in denied,
-            "host": running and self.node.online and not self.instance.windows and "host facts" not in denied,
+            "host": reached,
+            "memory": reached,
+            "keep": bool(self.instance.volumes) and kept,
         }
+        return {kind: can[kind] for kind in self.kinds}
 
     def to_dict(self) -> dict[str, Any]:
         """The card as JSON types."""
@@ -130,9 +141,14 @@ def preflight(case: Case, instance_id: str, *, budget: float = BUDGET_SECONDS) -
     identity = case.aws.identity()
     instance = describe(case, instance_id)
     asker = Asker(case=case)
+    to = Destination.of(case)
+    kinds = tuple(
+        k for k in KINDS if (k != "keep" or to) and (k != "memory" or names_tool(case.facts.sources, None))
+    )
+    actions = {**SIMULATED, **(KEEPING if to else {})}
     jobs: dict[str, Callable[[], Any]] = {
         "ssm": lambda: node(case, instance.id),
-        "simulation": lambda: simulated(case, identity.arn),
+        "simulation": lambda: simulated(case, identity.arn, actions),
         "keys": lambda: around.key_states(asker, instance),
         "hardware": lambda: around.hardware(asker, instance),
         "scaling": lambda: around.scaling(asker, instance),
@@ -140,7 +156,9 @@ def preflight(case: Case, instance_id: str, *, budget: float = BUDGET_SECONDS) -
         "classic balancers": lambda: around.classic_balancers(asker, instance),
         "role": lambda: around.role_sharers(asker, instance),
         "groups": lambda: around.group_sharers(asker, instance),
-        "bucket": lambda: around.bucket_trouble(asker, case.facts.sources.get("evidence_bucket")),
+        "bucket": lambda: around.evidence_bucket(asker, case.facts.sources.get("evidence_bucket")),
+        "tracked paths": lambda: lasting(asker, instance),
+        "forensics account": lambda: around.forensics_trouble(asker),
     }
     trials = list(dry_runs(instance))
     for operation, needed_for, params in trials:
@@ -152,21 +170,25 @@ def preflight(case: Case, instance_id: str, *, budget: float = BUDGET_SECONDS) -
     permissions = [done[f"dry run {o}"] for o, _, _ in trials if f"dry run {o}" in done]
     permissions += done.get("simulation") or [
         Permission(action=a, allowed=None, needed_for=n, how="simulation", why="no answer in time")
-        for a, n in SIMULATED.items()
+        for a, n in actions.items()
     ]
     memory, store = done.get("hardware", (None, ()))
+    bucket, trouble = done.get("bucket", (None, None))
     found = around.Surroundings(
         keys=done.get("keys", ()), memory_mib=memory, instance_store=store, scaling=done.get("scaling", {}),
         target_groups=done.get("target groups", ()), classic_balancers=done.get("classic balancers", ()),
         role_sharers=done.get("role", ()), group_sharers=done.get("groups", {}),
-        bucket_trouble=done.get("bucket"), unknown=tuple(unknown),
+        bucket_trouble=trouble, bucket=bucket, tracked=done.get("tracked paths", ()),
+        forensics_trouble=done.get("forensics account"), unknown=tuple(unknown),
     )  # fmt: skip
     reached = done.get("ssm") or Node(
         online=False, why="Systems Manager gave no answer", platform="", details={}
     )
+    estimates = _estimates(instance, memory, copies=to.copies(instance.account))
     return Preflight(
         instance=instance, identity=identity, permissions=tuple(permissions), node=reached, surroundings=found,
-        estimates=_estimates(instance, memory), problems=tuple(problems(case, instance, identity, permissions, found)),
+        estimates=estimates, kinds=kinds,
+        problems=tuple(problems(case, instance, identity, permissions, found)),
         warnings=tuple(warnings(case, instance, reached, permissions, found)), seconds=time.monotonic() - begun,
         checked_at=str(plain(case.journal.now())),
     )  # fmt: skip
@@ -192,9 +214,10 @@ def _within(jobs: Mapping[str, Callable[[], Any]], seconds: float) -> tuple[dict
     return done, unknown
 
 
-def _estimates(instance: Instance, memory_mib: int | None) -> dict[str, float | None]:
+def _estimates(instance: Instance, memory_mib: int | None, *, copies: bool) -> dict[str, float | None]:
     largest = max((v.size or 0 for v in instance.volumes), default=0)
+    snapshots = largest / _SNAPSHOT_GIB_A_MINUTE if largest else None
     return {
-        "snapshots": largest / _SNAPSHOT_GIB_A_MINUTE if largest else None,
+        "snapshots": snapshots,
         "memory": memory_mib / _MEMORY_MIB_A_SECOND / 60 if memory_mib else None,
-    }
+    } | ({"copies of the snapshots": snapshots} if copies else {})

@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from irkit.capture.asking import Asker, side_by_side
+from irkit.capture.asking import NO_ANSWER, Asker, side_by_side
+from irkit.capture.destination import Destination
 from irkit.capture.disks import store_of
 from irkit.capture.instance import Instance
+from irkit.errors import IrkitError
+from irkit.evidence import bucket as buckets
+from irkit.evidence.bucket import Bucket
+from irkit.plan import reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,7 @@ class TargetGroup:
     arn: str
     name: str
     state: str
+    protocol: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +48,9 @@ class Surroundings:
     role_sharers: tuple[str, ...] = ()
     group_sharers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bucket_trouble: str | None = None
+    bucket: Bucket | None = None
+    tracked: tuple[str, ...] = ()
+    forensics_trouble: str | None = None
     unknown: tuple[str, ...] = ()
 
 
@@ -108,6 +117,7 @@ def target_groups(asker: Asker, instance: Instance) -> tuple[TargetGroup, ...]:
                 arn=arn,
                 name=str(group.get("TargetGroupName", "")),
                 state=str(h.get("TargetHealth", {}).get("State", "")),
+                protocol=str(group.get("Protocol", "")),
             )
             for h in health
             if h.get("Target", {}).get("Id") in names
@@ -127,24 +137,48 @@ def classic_balancers(asker: Asker, instance: Instance) -> tuple[str, ...]:
     )
 
 
-def bucket_trouble(asker: Asker, bucket: str | None) -> str | None:
-    """Why the evidence bucket cannot be used by us; None when it can, or when there is none."""
-    if not bucket:
-        return None
-    prefix = f"ssm/{asker.case.id}/"
-    said = asker.ask("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix)
+def evidence_bucket(asker: Asker, name: str | None) -> tuple[Bucket | None, str | None]:
+    """The evidence bucket as it stands, and why it cannot be used by us; (None, None) when the case names none."""
+    if not name:
+        return None, None
+    try:
+        found = buckets.look(asker.case, name, owner=buckets.owner_of(asker.case))
+    except IrkitError as error:
+        return None, error.message
+    said = asker.ask("s3", "list_objects_v2", Bucket=name, Prefix=f"ssm/{asker.case.id}/")
     told = {"NoSuchBucket": "it does not exist", "AccessDenied": "we may not read it"}
-    return None if said.ok else told.get(said.code, said.why)
+    return found, None if said.ok else told.get(said.code, said.why)
+
+
+def forensics_trouble(asker: Asker) -> str | None:
+    """Why copies cannot be made in the forensics account; None when they can, or when none are to be made."""
+    try:
+        to = Destination.of(asker.case)
+        if to.role is None:
+            return None
+        said = to.client("sts").get_caller_identity()
+        if said["Account"] != to.account:
+            return f"the role is one of account {said['Account']}, not of {to.account}"
+        key = (
+            to.client("kms").describe_key(KeyId=to.key)["KeyMetadata"] if to.key else {"KeyState": "Enabled"}
+        )
+    except (*NO_ANSWER, IrkitError) as error:
+        return reason(error, doing="work in the forensics account", resource="")
+    return None if key["KeyState"] == "Enabled" else f"its key {to.key} is {key['KeyState']}"
 
 
 def role_sharers(asker: Asker, instance: Instance) -> tuple[str, ...]:
-    """Other instances with the same profile: what is done to the role is done to them."""
+    """Other instances with the same role, by whichever profile: what is done to the role is done to them."""
     if not instance.profile:
         return ()
     every = (
         asker.ask("ec2", "describe_iam_instance_profile_associations")["IamInstanceProfileAssociations"] or []
     )
-    same = {a["InstanceId"] for a in every if a.get("IamInstanceProfile", {}).get("Arn") == instance.profile}
+    profiles = {instance.profile}
+    for role in instance.roles:
+        held = asker.ask("iam", "list_instance_profiles_for_role", RoleName=role)["InstanceProfiles"] or []
+        profiles |= {str(p["Arn"]) for p in held}
+    same = {a["InstanceId"] for a in every if a.get("IamInstanceProfile", {}).get("Arn") in profiles}
     return tuple(sorted(same - {instance.id}))
 
 

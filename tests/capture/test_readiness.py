@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from irkit.capture import describe as capture_describe
 from irkit.capture import preflight
 from irkit.case import Case
 from irkit.errors import NoCredentials
@@ -33,7 +34,7 @@ def test_the_card_says_what_can_be_captured_and_changes_nothing(
     changed = [
         c
         for c in world.sim.calls()[begun:]
-        if not c.operation.startswith(("Describe", "Get", "List", "Simulate"))
+        if not c.operation.startswith(("Describe", "Get", "List", "Simulate", "Head"))
     ]
     assert all(c.error == "DryRunOperation" for c in changed), changed
 
@@ -130,6 +131,111 @@ def test_an_evidence_bucket_that_cannot_be_used_is_a_warning(
     card = preflight(open_case(sources={"evidence_bucket": name}), world.instance_id)
     assert card.surroundings.bucket_trouble
     assert any(name in i.what for i in card.warnings)
+
+
+def test_ways_on_which_flows_stay_tracked_are_named(world: SimpleNamespace, case: Case) -> None:
+    ec2 = world.sim.session().client("ec2")
+    suspect = capture_describe(case, world.instance_id)
+    subnet, vpc = suspect.subnet, str(suspect.vpc)
+    gateway = ec2.create_nat_gateway(SubnetId=subnet, ConnectivityType="private")["NatGateway"][
+        "NatGatewayId"
+    ]
+    table = ec2.describe_route_tables(Filters=[{"Name": "association.subnet-id", "Values": [subnet]}])
+    route = {
+        "RouteTableId": table["RouteTables"][0]["RouteTableId"],
+        "DestinationCidrBlock": "198.51.100.0/24",
+    }
+    ec2.create_route(**route, NatGatewayId=gateway)
+    endpoint = ec2.create_vpc_endpoint(
+        VpcId=vpc, ServiceName="com.amazonaws.us-east-1.dynamodb", VpcEndpointType="Gateway"
+    )["VpcEndpoint"]["VpcEndpointId"]
+    try:
+        card = preflight(case, world.instance_id)
+    finally:
+        ec2.delete_route(**route)
+        ec2.delete_nat_gateway(NatGatewayId=gateway)
+        ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint])
+    assert set(card.surroundings.tracked) == {
+        f"a NAT gateway ({gateway})", f"the gateway endpoint of DynamoDB ({endpoint})",
+    }  # fmt: skip
+    assert any("stay tracked through a NAT gateway" in i.what for i in card.warnings)
+
+
+def test_an_instance_that_uses_the_role_by_another_profile_shares_it(
+    world: SimpleNamespace, case: Case
+) -> None:
+    session = world.sim.session()
+    role = capture_describe(case, world.instance_id).roles[0]
+    session.client("iam").create_instance_profile(InstanceProfileName="second-way-in")
+    session.client("iam").add_role_to_instance_profile(InstanceProfileName="second-way-in", RoleName=role)
+    made = session.client("ec2").run_instances(
+        ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1, IamInstanceProfile={"Name": "second-way-in"}
+    )["Instances"][0]["InstanceId"]  # fmt: skip
+    try:
+        assert made in preflight(case, world.instance_id).surroundings.role_sharers
+    finally:
+        session.client("ec2").terminate_instances(InstanceIds=[made])
+        session.client("iam").remove_role_from_instance_profile(
+            InstanceProfileName="second-way-in", RoleName=role
+        )
+        session.client("iam").delete_instance_profile(InstanceProfileName="second-way-in")
+
+
+def test_a_case_that_says_where_snapshots_go_is_told_whether_they_can_get_there(
+    world: SimpleNamespace, open_case: Callable[..., Case]
+) -> None:
+    to = {"forensics_role": world.public["forensics_role_arn"], "forensics_region": "eu-west-1"}
+    good = preflight(open_case(sources=to), world.instance_id)
+    assert good.capturable["keep"] is True
+    assert "memory" not in good.capturable
+    assert "ec2:LockSnapshot" in {p.action for p in good.permissions}
+    assert good.estimates["copies of the snapshots"]
+
+    bad = preflight(
+        open_case(sources=to | {"forensics_role": "arn:aws:iam::444455556666:role/nobody"}), world.instance_id
+    )
+    assert bad.capturable["keep"] is False
+    assert any("the forensics account cannot be used" in i.what for i in bad.problems)
+
+
+def test_a_forensics_key_that_is_disabled_is_a_problem(
+    world: SimpleNamespace, open_case: Callable[..., Case]
+) -> None:
+    kms = world.sim.session(world.sim.forensics_account).client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.disable_key(KeyId=key)
+    to = {"forensics_role": world.public["forensics_role_arn"], "forensics_key": key}
+    card = preflight(open_case(sources=to), world.instance_id)
+    assert any(f"its key {key} is Disabled" in i.what for i in card.problems)
+
+
+@pytest.mark.parametrize(
+    ("sources", "told"),
+    [
+        ({"evidence_owner": "999988887777"}, "is not for us to use, or it is not account 999988887777's"),
+        ({"evidence_owner": "444455556666"}, None),
+        ({}, "nothing says whose the evidence bucket"),
+    ],
+)
+def test_whose_the_evidence_bucket_is_is_looked_at(
+    world: SimpleNamespace, open_case: Callable[..., Case], sources: dict[str, str], told: str | None
+) -> None:
+    card = preflight(
+        open_case(sources={"evidence_bucket": world.public["evidence_bucket"], **sources}), world.instance_id
+    )
+    about = [i.what for i in card.warnings if "evidence bucket" in i.what]
+    assert any(told in what for what in about) if told else about == []
+
+
+def test_a_bucket_without_object_lock_in_another_region_is_told_so(
+    world: SimpleNamespace, open_case: Callable[..., Case]
+) -> None:
+    s3 = world.sim.session().client("s3", region_name="eu-west-1")
+    s3.create_bucket(Bucket="far-and-open", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    card = preflight(open_case(sources={"evidence_bucket": "far-and-open"}), world.instance_id)
+    about = " ".join(i.what for i in card.warnings)
+    assert "far-and-open has no Object Lock" in about
+    assert "far-and-open is in eu-west-1, the suspect in us-east-1" in about
 
 
 def test_checks_that_are_too_slow_are_unknown(
