@@ -61,7 +61,7 @@ def validate(
         keys = _asked(session, [held.digest for chain in chains.values() for held in chain])
     judged = [one for chain in chains.values() for one in _judged(chain, keys, cut=since is not None)]
     verdicts += [one.verdict for one in judged]
-    verdicts += [missing for chain in chains.values() for missing in _gaps(chain, cut=since is not None)]
+    verdicts += [gap for chain in chains.values() for gap in _gaps(chain, set(by_key), cut=since is not None)]
     with ThreadPoolExecutor(_READERS, thread_name_prefix="irkit-verify") as readers:
         checks = [(one, listed) for one in judged for listed in one.digest.files]
         verdicts += readers.map(lambda check: _log_verdict(check[0], check[1], by_key), checks)
@@ -171,12 +171,11 @@ def _judged(chain: list[_Held], keys: PublicKeys | None, *, cut: bool) -> Iterat
         )
 
 
-def _gaps(chain: list[_Held], *, cut: bool) -> Iterator[FileVerdict]:
-    """Digests that a later one names and that are not there."""
-    there = {held.digest.key for held in chain}
+def _gaps(chain: list[_Held], there: set[str], *, cut: bool) -> Iterator[FileVerdict]:
+    """Digests that a later one names and that are not there; `there` are the keys of all files."""
     for number, held in enumerate(chain):
         key = held.digest.previous_key
-        if key and key not in there and not (cut and number == 0):
+        if key and key not in there and _local(key) not in there and not (cut and number == 0):
             why = f"{held.digest.key.rsplit('/', 1)[-1]} follows it"
             yield FileVerdict(
                 uri=f"s3://{held.digest.bucket}/{key}", kind="digest", verdict="missing", why=why
