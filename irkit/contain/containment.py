@@ -36,14 +36,16 @@ def plan(
     *,
     only: Iterable[str] | None = None,
     stage: int | None = None,
+    rather_cut: bool = False,
     **options: Any,
 ) -> Plan:
     """The plan that contains `instance_id`; `only` names kinds out of `KINDS`. It reads and changes nothing.
 
     `stage=1` keeps Systems Manager working while host and memory are captured, in network and identity alike, and
-    `stage=2`, the default, closes that too; `ssm_room=True` is another name for stage 1. The other options are the
-    keyword arguments of `guard.steps`, `fleet.steps` (`leave`, `suspend`), `network.steps` (`hop`, `hop_seconds`,
-    `tracked`, `addresses`) and `identity.steps`, where each is described.
+    `stage=2`, the default, closes that too; `ssm_room=True` is another name for stage 1. Where no way for Systems
+    Manager can be kept, stage 1 leaves the interfaces as they are; with `rather_cut` they are closed. The other options
+    are the keyword arguments of `guard.steps`, `fleet.steps` (`leave`, `suspend`), `network.steps` (`hop`,
+    `hop_seconds`, `tracked`, `addresses`) and `identity.steps`, where each is described.
 
     Raises `InvalidName`, `NotFound`, `WrongState` or `Refused` when the instance cannot be contained, and
     `InvalidParameter` for an unknown kind or option. What cannot be looked up becomes a step that fails alone.
@@ -62,12 +64,19 @@ def plan(
             raise InvalidParameter(f"containment has no stage {stage!r}", hint="choose 1 (room for SSM) or 2")
         options = options | {"ssm_room": stage == 1}
     subject = describe(case, instance_id)
-    steps = [
-        step
-        for kind in KINDS
-        if kind in wanted
-        for step in _STEPS[kind](case, subject, **{k: v for k, v in options.items() if k in takes[kind]})
-    ]
+
+    def made() -> list[Step]:
+        return [
+            step
+            for kind in KINDS
+            if kind in wanted
+            for step in _STEPS[kind](case, subject, **{k: v for k, v in options.items() if k in takes[kind]})
+        ]
+
+    steps = made()
+    if rather_cut and any(s.verb == network.NO_WAY and not s.changes for s in steps):
+        options |= {"ssm_room": False}
+        steps = made()
     return Plan(case, steps, title=f"contain {instance_id}: {', '.join(k for k in KINDS if k in wanted)}")
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from irkit.contain.subject import Interface, Subject
 
 STAGE = 20
+NO_WAY = "network.way"
+"""The verb of the step that says why Systems Manager cannot be left a way."""
 _EVERYTHING = [
     {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
     {"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
@@ -241,7 +243,7 @@ def _group(case: Case, subject: Subject, vpc: str, faces: list[Interface], *, ss
             way = endpoints.way_out(case, vpc, faces)
         except IrkitError as why:
             title = f"find the endpoints of {vpc}"
-            return unreadable("network.way", subject.id, title=title, why=why, stage=STAGE)
+            return unreadable(NO_WAY, subject.id, title=title, why=why, stage=STAGE)
         if way.lacking:
             return _no_way(case, subject, vpc, faces, way)
         without = way.without
@@ -262,14 +264,14 @@ def _no_way(case: Case, subject: Subject, vpc: str, faces: list[Interface], way:
     """The step that says why the interfaces are left as they are, unless they are shut already."""
     shut = groups.made(case, "quarantine", vpc)
     if shut is not None and all(i.groups == (shut,) for i in faces):
-        return nothing("network.way", subject.id, why=f"{subject.id} is in quarantine already", stage=STAGE)
+        return nothing(NO_WAY, subject.id, why=f"{subject.id} is in quarantine already", stage=STAGE)
     why = (
         f"{vpc} has no way to Systems Manager but through what a quarantine closes ({'; '.join(way.lacking)}): the "
         f"interfaces of {subject.id} are left as they are. Capture the host first, within a set time, then contain "
         "without room for SSM; while data is being stolen or encrypted, contain without room at once"
     )
     return Step(
-        verb="network.way",
+        verb=NO_WAY,
         target=subject.id,
         args={"instance": subject.id, "vpc": vpc, "lacking": list(way.lacking)},
         title=why,

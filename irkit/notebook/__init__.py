@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Notify,
         Preflight,
         Timeline,
+        UndoContainment,
     )
     from irkit.notebook.parameters import Parameters, params
     from irkit.notebook.results import finish, keep, keep_answers, show
@@ -38,7 +39,9 @@ _ROOMS = {
     "Preflight": "models",
     "CaptureInstance": "models",
     "CaptureMemory": "models",
+    "ContainCredentials": "models",
     "ContainInstance": "models",
+    "UndoContainment": "models",
     "Notify": "models",
     "Deposit": "models",
     "AnalyzeCloudTrail": "models",
@@ -60,6 +63,7 @@ __all__ = [
     "AnalyzePrincipal",
     "CaptureInstance",
     "CaptureMemory",
+    "ContainCredentials",
     "ContainInstance",
     "Deposit",
     "FinalReport",
@@ -67,6 +71,7 @@ __all__ = [
     "Parameters",
     "Preflight",
     "Timeline",
+    "UndoContainment",
     "finish",
     "host_facts",
     "keep",

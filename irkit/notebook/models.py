@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, IPvAnyAddress
 
@@ -18,7 +18,7 @@ AccessKeyId = Annotated[str, named(access_key_id)]
 Principal = Annotated[str, named(principal_arn)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Mode = Annotated[Literal["plan", "apply"], Field(description="plan shows what would be done; apply does it")]
-Capture = Literal["metadata", "console", "disks", "host"]
+Capture = Literal["metadata", "console", "disks", "host", "keep"]
 Containment = Literal["guard", "fleet", "network", "identity"]
 
 
@@ -29,10 +29,15 @@ class Preflight(Parameters):
 
 
 class CaptureInstance(Parameters):
-    """`capture/instance`: take evidence of one instance."""
+    """`capture/instance`: take evidence of one instance.
+
+    `disk_set` names the snapshot set: a second one, `B`, is taken after a host was asked. `keep` shares, copies and
+    locks the snapshots, where the case says where to.
+    """
 
     instance_id: InstanceId
     only: tuple[Capture, ...] = ("metadata", "console", "disks", "host")
+    disk_set: Annotated[str, Field(pattern=r"^[A-Z]$")] = "A"
     mode: Mode = "plan"
 
 
@@ -56,11 +61,50 @@ class CaptureMemory(Parameters):
 
 
 class ContainInstance(Parameters):
-    """`contain/instance`: limit the attacker. `ssm_room` leaves the SSM agent its channel for the capture to come."""
+    """`contain/instance`: limit the attacker. `ssm_room` leaves the SSM agent its channel for the capture to come.
+
+    `rather_cut` closes the network where that channel cannot be kept. `addresses`, `replace_profile`, `metadata_off`
+    close what is left; `role_wide` denies older sessions of the role on all its machines; `tracked` says what ends
+    connections that a security group does not.
+    """
 
     instance_id: InstanceId
     only: tuple[Containment, ...] = ("guard", "fleet", "network", "identity")
     ssm_room: bool = False
+    rather_cut: bool = False
+    addresses: bool = False
+    replace_profile: bool = False
+    metadata_off: bool = False
+    role_wide: bool = False
+    tracked: Literal["", "nacl", "host-firewall", "stop"] = ""
+    mode: Mode = "plan"
+
+    def options(self) -> dict[str, Any]:
+        """What `irkit.contain.plan` takes beside the instance: what was chosen, of the kinds that are wanted."""
+        of = {
+            "network": ("addresses", "tracked"),
+            "identity": ("replace_profile", "metadata_off", "role_wide"),
+        }
+        chosen = {name: getattr(self, name) for kind in self.only for name in of.get(kind, ())}
+        kept = {"ssm_room": self.ssm_room, "rather_cut": self.rather_cut}
+        return {name: value for name, value in (chosen | kept).items() if value}
+
+
+class ContainCredentials(Parameters):
+    """`contain/credentials`: users, access keys, roles, and what was issued with stolen keys (`chain_of`)."""
+
+    users: tuple[str, ...] = ()
+    keys: tuple[AccessKeyId, ...] = ()
+    roles: tuple[str, ...] = ()
+    chain_of: tuple[AccessKeyId, ...] = ()
+    mode: Mode = "plan"
+
+
+class UndoContainment(Parameters):
+    """`contain/undo`: put back what was there. `only` narrows it; `force` overwrites what others changed since."""
+
+    only: tuple[str, ...] = ()
+    force: bool = False
     mode: Mode = "plan"
 
 
@@ -135,6 +179,8 @@ BY_NOTEBOOK: dict[str, type[Parameters]] = {
     "capture/instance": CaptureInstance,
     "capture/memory": CaptureMemory,
     "contain/instance": ContainInstance,
+    "contain/credentials": ContainCredentials,
+    "contain/undo": UndoContainment,
     "report/notify": Notify,
     "analyze/cloudtrail-overview": AnalyzeCloudTrail,
     "analyze/network-flows": AnalyzeNetwork,

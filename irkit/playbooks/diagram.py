@@ -108,7 +108,7 @@ def _small(step: Step) -> list[str]:
 def _condition(when: When) -> str:
     if when.is_set is not None:
         return f"{when.input} is {'given' if when.is_set else 'not given'}"
-    return f"{when.input} is {when.equals}"
+    return f"{when.input} is {' or '.join(map(str, when.compared))}"
 
 
 def _duration(seconds: int) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from irkit.errors import InvalidParameter
-from irkit.plan import Plan, Step
+from irkit.plan import Outcome, Plan, Running, Status, Step, standing
 
 if TYPE_CHECKING:
     from irkit.case import Case
@@ -32,8 +32,8 @@ _APART = 1000  # stages of steps between two stages of a posture
 class Stage:
     """One stage: kinds of one room, with their options.
 
-    `optional` kinds are left out where the case does not say what they need, such as a memory tool. `or_else` are the
-    options where a way for Systems Manager cannot be kept open: a posture whose first aim is the cut does not wait.
+    `optional` kinds are left out where the case does not say what they need, such as a memory tool. `last` are verbs
+    that only wait for AWS to finish: they run when all else is done, so that nothing waits for them.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Stage:
     noticed: str = "by nobody"
     options: Mapping[str, Any] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
-    or_else: Mapping[str, Any] | None = None
+    last: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The stage as JSON types."""
@@ -75,6 +75,7 @@ _DISKS = Stage(
     id="disks",
     room="capture",
     only=("disks",),
+    last=("capture.disks.complete",),
     why="the moment of the call is the moment of the copy, and the guest does not see it",
 )
 _HOST = Stage(
@@ -98,6 +99,7 @@ _AGAIN = Stage(
     room="capture",
     only=("disks",),
     options={"disk_set": "B"},
+    last=("capture.disks.complete",),
     why="what capture of the host wrote to the disk is told apart from what was there: the second set is incremental",
 )
 _CLOSE = Stage(
@@ -120,7 +122,8 @@ _POSTURES: Mapping[str, tuple[Stage, ...]] = {
     "balanced": (_READ, _GUARD, _DISKS, _CUT, _HOST, _AGAIN, _CLOSE, _KEEP),
     "contain-first": (
         _GUARD,
-        dataclasses.replace(_CUT, or_else={"ssm_room": False}),
+        # A posture whose first aim is the cut does not wait where no way for Systems Manager can be kept open.
+        dataclasses.replace(_CUT, options={"ssm_room": True, "rather_cut": True}),
         _DISKS,
         _READ,
         _HOST,
@@ -169,19 +172,43 @@ def plan(
         )
     chosen = [s for s in mine if not wanted or s.id in wanted]
     made: dict[str, Step] = {}
+    # What keeps snapshots has to find them complete; nothing else waits for them.
+    end = next((n for n, s in enumerate(chosen) if s.id == _KEEP.id), len(chosen)) * _APART - _APART // 2
     for number, stage in enumerate(chosen):
-        for step in _planned(case, instance_id, stage):
+        planned = _planned(case, instance_id, stage)
+        for step in planned:
+            waits = step.verb in stage.last
+            placed = dataclasses.replace(step, stage=end + number if waits else number * _APART + step.stage)
             # A step of two stages, such as making a group, is one step: it is done in the first.
-            made.setdefault(step.id(case.id), dataclasses.replace(step, stage=number * _APART + step.stage))
+            made.setdefault(step.id(case.id), _alone(case, placed, planned) if waits else placed)
     told = ", ".join(s.id for s in chosen)
     return Plan(
         case, made.values(), title=f"{room or 'respond'} {instance_id}, {posture}: {told or 'no stage'}"
     )
 
 
+def _alone(case: Case, step: Step, beside: Iterable[Step]) -> Step:
+    """`step` with the results of those it needs out of its own stage: another stage has steps with the same verbs."""
+    needed = {s.verb: s.id(case.id) for s in beside if s.verb in step.needs}
+
+    def act(running: Running) -> Outcome:
+        results = dict(running.results)
+        for verb, ident in needed.items():
+            state, entry = standing(case.journal.of_step(ident))
+            if state != Status.DONE or entry is None:
+                return Outcome(skipped=f"needs {verb} of its own stage, which is not done")
+            results[verb] = entry.body.get("result") or {}
+        running.results = results
+        return step.act(running)
+
+    return dataclasses.replace(step, act=act)
+
+
 def _planned(case: Case, instance_id: str, stage: Stage) -> tuple[Step, ...]:
     if stage.room == "contain":
-        return _contained(case, instance_id, stage)
+        from irkit import contain
+
+        return contain.plan(case, instance_id, only=stage.only, **stage.options).steps
     from irkit import capture
 
     steps: tuple[Step, ...] = ()
@@ -195,12 +222,3 @@ def _planned(case: Case, instance_id: str, stage: Stage) -> tuple[Step, ...]:
         after = max((s.stage for s in steps), default=0) + 1
         steps += tuple(dataclasses.replace(s, stage=after + s.stage) for s in more)
     return steps
-
-
-def _contained(case: Case, instance_id: str, stage: Stage) -> tuple[Step, ...]:
-    from irkit import contain
-
-    steps = contain.plan(case, instance_id, only=stage.only, **stage.options).steps
-    if stage.or_else is None or not any(s.verb == "network.way" and not s.changes for s in steps):
-        return steps
-    return contain.plan(case, instance_id, only=stage.only, **{**stage.options, **stage.or_else}).steps

@@ -14,7 +14,7 @@ from irkit.notebook import keeping
 from irkit.notebook.models import model_of
 from irkit.notebook.parameters import checked
 from irkit.plan import Outcome, Plan, Running
-from irkit.playbooks.schema import Playbook, Reference, Step
+from irkit.playbooks.schema import Playbook, Step
 
 # A notebook that takes too long is ended and kept; the step waits for that.
 _GRACE = 30.0
@@ -86,10 +86,9 @@ def look(case: Case, playbook: Playbook, given: dict[str, Any]) -> None:
 
 
 def _parameters(case: Case, step: Step, inputs: dict[str, Any]) -> dict[str, Any]:
-    given = {k: inputs[v.input] if isinstance(v, Reference) else v for k, v in step.with_.items()}
     fields = model_of(step.notebook).model_fields
     mode = {"mode": "apply"} if "mode" in fields else {}
-    return {"case_id": case.id, "cases": str(case.root.parent), **mode, **given}
+    return {"case_id": case.id, "cases": str(case.root.parent), **mode, **step.parameters(inputs)}
 
 
 def _because(step: Step) -> str:

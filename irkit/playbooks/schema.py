@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from irkit import shipped
 from irkit.approvals.registry import Requirement
-from irkit.aws.names import account_id, instance_id, region_name
+from irkit.aws.names import access_key_id, account_id, instance_id, region_name
 from irkit.durable import storage
 from irkit.errors import InvalidName, InvalidParameter, InvalidPlaybook, NotFound
 from irkit.escape import for_terminal
@@ -27,22 +27,37 @@ class _Strict(BaseModel):
 
 
 class Input(_Strict):
-    """A value that the playbook is given. Without `default` it must be given."""
+    """A value that the playbook is given. Without `default` it must be given. `choices` are all that it may be."""
 
-    type: Literal["string", "integer", "boolean", "instance_id", "account_id", "region"] = "string"
+    type: Literal["string", "integer", "boolean", "instance_id", "account_id", "access_key_id", "region"] = (
+        "string"
+    )
     help: str = ""
     default: str | int | bool | None = None
+    choices: list[str] = []
+
+    @model_validator(mode="after")
+    def _choices_are_texts(self) -> Input:
+        if self.choices and self.type != "string":
+            raise ValueError(f"choices are for strings, not for {_an(self.type)}")
+        return self
 
     def parse(self, name: str, text: Any) -> Any:
         """`text`, from a command line or from code, as the input's type; `InvalidParameter` when it is none."""
         try:
             return self._parsed(text)
         except (InvalidName, ValueError) as error:
-            why = str(error) if isinstance(error, InvalidName) else f"not {_an(self.type)}"
+            named = f"one of {', '.join(self.choices)}" if self.choices else _an(self.type)
+            why = str(error) if isinstance(error, InvalidName) else f"not {named}"
             raise InvalidParameter(f"input {name}: {for_terminal(text)!r}: {why}") from None
 
     def _parsed(self, text: Any) -> Any:
-        checks = {"instance_id": instance_id, "account_id": account_id, "region": region_name}
+        checks = {
+            "instance_id": instance_id,
+            "account_id": account_id,
+            "access_key_id": access_key_id,
+            "region": region_name,
+        }
         if self.type in checks and isinstance(text, str):
             return checks[self.type](text)
         if self.type == "integer" and isinstance(text, int) and not isinstance(text, bool):
@@ -53,7 +68,7 @@ class Input(_Strict):
             value = text if isinstance(text, bool) else _BOOL.get(str(text).lower())
             if value is not None:
                 return value
-        if self.type == "string" and isinstance(text, str):
+        if self.type == "string" and isinstance(text, str) and (not self.choices or text in self.choices):
             return text
         raise ValueError(self.type)
 
@@ -69,20 +84,26 @@ class When(_Strict):
 
     input: str
     equals: str | int | bool | None = None
+    one_of: Annotated[tuple[str | int, ...], Field(strict=False)] = ()
     is_set: bool | None = None
 
     @model_validator(mode="after")
     def _compares_once(self) -> When:
-        if (self.equals is None) == (self.is_set is None):
-            raise ValueError("give one of equals and is_set")
+        if (self.equals is not None) + bool(self.one_of) + (self.is_set is not None) != 1:
+            raise ValueError("give one of equals, one_of and is_set")
         return self
+
+    @property
+    def compared(self) -> tuple[str | int | bool, ...]:
+        """The values that the input is compared with."""
+        return self.one_of or (() if self.equals is None else (self.equals,))
 
     def holds(self, inputs: dict[str, Any]) -> bool:
         """Whether the comparison is true of `inputs`."""
         value = inputs.get(self.input)
         if self.is_set is not None:
             return (value not in (None, "")) == self.is_set
-        return bool(value == self.equals)
+        return value in self.compared
 
 
 class Step(_Strict):
@@ -94,13 +115,30 @@ class Step(_Strict):
     id: Slug
     title: str
     notebook: str
-    with_: dict[str, str | int | bool | list[str] | Reference] = Field(default_factory=dict, alias="with")
+    with_: dict[str, str | int | bool | list[str | Reference] | Reference] = Field(
+        default_factory=dict, alias="with"
+    )
     needs: list[Slug] = []
     when: When | None = None
     mutates: bool = False
     approval: Requirement | None = None
     timeout: Annotated[int, Field(ge=1, le=86400)] = 600
     on_failure: Literal["continue", "stop"] = "continue"
+
+    def references(self) -> list[str]:
+        """The names of the inputs that the step's notebook is given."""
+        values = [v for given in self.with_.values() for v in (given if isinstance(given, list) else [given])]
+        return [v.input for v in values if isinstance(v, Reference)]
+
+    def parameters(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What the step's notebook is given, for these inputs of the playbook."""
+
+        def valued(value: Any) -> Any:
+            if isinstance(value, list):
+                return [valued(each) for each in value]
+            return inputs[value.input] if isinstance(value, Reference) else value
+
+        return {name: valued(value) for name, value in self.with_.items()}
 
     @model_validator(mode="after")
     def _approval_is_for_a_change(self) -> Step:
@@ -140,15 +178,15 @@ class Playbook(_Strict):
             for need in step.needs:
                 if need not in seen:
                     raise ValueError(f"step {step.id} needs {need}, which is no step before it")
-            named = [v.input for v in step.with_.values() if isinstance(v, Reference)]
-            named += [step.when.input] if step.when else []
+            named = [*step.references(), *([step.when.input] if step.when else [])]
             for name in named:
                 if name not in self.inputs:
                     raise ValueError(f"step {step.id} refers to input {name}, which is not declared")
-            if step.when and step.when.equals is not None:
-                self._fits(
-                    step.when.input, step.when.equals, f"is compared by step {step.id} with what it cannot be"
-                )
+            if step.when is not None:
+                for value in step.when.compared:
+                    self._fits(
+                        step.when.input, value, f"is compared by step {step.id} with what it cannot be"
+                    )
             seen.add(step.id)
         return self
 

@@ -81,8 +81,8 @@ def test_a_sound_playbook_is_data() -> None:
         ("needs: [read]", "needs: [tell]", "step tell needs tell, which is no step before it"),
         ("id: tell", "id: read", "step read is there twice"),
         ("is_set: true", "is_set: 'yes'", "when.is_set"),
-        ("is_set: true", "is_set: true, equals: x", "give one of equals and is_set"),
-        (", is_set: true", "", "give one of equals and is_set"),
+        ("is_set: true", "is_set: true, equals: x", "give one of equals, one_of and is_set"),
+        (", is_set: true", "", "give one of equals, one_of and is_set"),
         ("input: topic, is_set: true", "input: nope, is_set: true", "refers to input nope"),
         (
             "input: topic, is_set: true",
@@ -95,6 +95,9 @@ def test_a_sound_playbook_is_data() -> None:
             "compared by step tell with what it cannot be",
         ),
         ("input: topic, is_set: true", "input: days, equals: 3", None),
+        ("input: topic, is_set: true", "input: days, one_of: [3, 4]", None),
+        ("is_set: true", "one_of: []", "give one of equals, one_of and is_set"),
+        ("input: topic, is_set: true", "input: days, one_of: [3, often]", "is compared by step"),
         ("title: Read", "title: Read\n    timeout: 86401", "steps[0].timeout"),
         ("title: Read", "title: 5", "steps[0].title"),
         ("title: Read", "title: Read\n    mutates: 1", "steps[0].mutates"),
@@ -217,6 +220,7 @@ def test_unknown_and_missing_inputs_are_named() -> None:
         ({"input": "x", "is_set": True}, {"x": 0}, True), ({"input": "x", "is_set": False}, {}, True),
         ({"input": "x", "equals": "a"}, {"x": "a"}, True), ({"input": "x", "equals": False}, {"x": False}, True),
         ({"input": "x", "equals": 3}, {"x": 4}, False),
+        ({"input": "x", "one_of": ("a", "b")}, {"x": "b"}, True), ({"input": "x", "one_of": ("a",)}, {}, False),
     ],
 )  # fmt: skip
 def test_a_step_is_called_for_when_its_comparison_holds(when: Any, inputs: Any, holds: bool) -> None:
