@@ -13,7 +13,6 @@ import pytest
 
 from irkit.errors import BadInput, InvalidParameter, NotFound
 from irkit.hunt import ask, question, questions
-from irkit.hunt.question import Kind
 from irkit.logs import ingest
 from irkit.tables import Tables
 from tests.hunt import world as w
@@ -185,25 +184,3 @@ def test_the_sql_keeps_to_the_portable_subset(asked: Any) -> None:
     assert set(re.findall(r"\$(?:given_)?([a-z_]+)", re.sub(r"'\$[^']*'", "", sql))) == {
         p.name for p in asked.params
     }
-
-
-@pytest.mark.parametrize("asked", [pytest.param(q, id=q.name) for q in questions() if q.sql])
-def test_the_sql_can_be_emitted_for_athena_and_read_back(asked: Any) -> None:
-    sqlglot = pytest.importorskip("sqlglot")
-    values = asked.read_params({p.name: _EXAMPLES[p.kind] for p in asked.params})
-    (athena,) = sqlglot.transpile(asked.bind(values)[0], read="duckdb", write="athena")
-    parsed = sqlglot.parse_one(athena, read="trino")
-    assert not list(parsed.find_all(sqlglot.exp.Anonymous)), athena
-
-
-_EXAMPLES: dict[Kind, object] = {
-    Kind.TEXT: "x",
-    Kind.TEXTS: ("x",),
-    Kind.ACCESS_KEY: w.KEY,
-    Kind.INSTANCE: w.INSTANCE,
-    Kind.ADDRESS: "192.0.2.1",
-    Kind.ADDRESSES: ("192.0.2.1", "192.0.2.2"),
-    Kind.MOMENT: "2026-11-20",
-    Kind.WHOLE: 1,
-    Kind.NUMBER: 0.1,
-}
