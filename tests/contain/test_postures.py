@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from irkit import contain
+from irkit.capture.disks import completed
 from irkit.case import Case
 from irkit.errors import InvalidParameter
 from irkit.playbooks import postures
@@ -100,6 +101,35 @@ def test_contained_and_undone_every_description_of_the_account_is_as_it_was(shop
     assert not undone.failed, [s.to_dict() for s in undone.failed]
     assert not [s.missing for s in undone.steps if s.missing]
     assert differences(before, described(shop.client)) == []
+
+
+def test_no_posture_lets_the_cut_wait_for_a_snapshot_and_keeping_waits_for_all_of_them(shop, respond):
+    for posture in ("balanced", "contain-first"):
+        steps = postures.plan(respond(posture), shop.suspect, posture=posture).steps
+        waiting = [s.stage for s in steps if s.verb == "capture.disks.complete"]
+        cuts = [s.stage for s in steps if s.verb.startswith(("network.", "identity."))]
+        assert len(waiting) == 2
+        assert max(cuts) < min(waiting)
+
+
+@pytest.mark.soak
+@pytest.mark.needs_user_namespaces
+@pytest.mark.parametrize("posture", postures.NAMES)
+def test_the_whole_posture_captures_contains_and_is_undone(shop, before, respond, posture):
+    case = respond(posture)
+    report = postures.plan(case, shop.suspect, posture=posture).apply()
+    assert not report.failed, [s.to_dict() for s in report.failed]
+    assert {"host-facts", "disk-snapshots", "aws-metadata"} <= {i.kind for i in case.evidence.items()}
+    sets = completed(case, shop.suspect)
+    assert {name: len(volumes) for name, volumes in sets.items()} == (
+        {"A": 2} if posture == "stealth" else {"A": 2, "B": 2}
+    )
+    assert len({snapshot for volumes in sets.values() for snapshot in volumes.values()}) == 2 * len(sets)
+    if posture != "stealth":
+        assert contain.prove(case, shop.suspect).complete
+    assert not contain.undo_plan(case, retire_replacement=True).apply().failed
+    left = differences(before, described(shop.client))
+    assert [d for d in left if "Snapshots" not in d and "DescribeTags" not in d and "ssm" not in d] == []
 
 
 def test_what_is_compared_is_most_of_what_can_be_asked(shop):
