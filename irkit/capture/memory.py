@@ -149,6 +149,7 @@ def _kept(
         "host_sha256": said.sha256, "agree": said.sha256 == sha256, "item": item.id if item else None,
         "command": command, "tool": tool.path.name, "tool_sha256": tool.sha256, "tool_args": tool.arguments,
         "signed_by": transfer.signed_by, "links_removed": transfer.clean_up(),
+        "kept": transfer.kept,
     }  # fmt: skip
     record = json.dumps(
         result | {"host_said": dict(said.values), "missing": missing}, indent=1, sort_keys=True

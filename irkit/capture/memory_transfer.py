@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from irkit.aws import error_code, translating
 from irkit.aws.courier import SECONDS, Courier, courier, policy
 from irkit.errors import IrkitError
+from irkit.evidence import bucket
 
 if TYPE_CHECKING:
     from irkit.case import Case
@@ -44,7 +45,10 @@ class Arrived:
 
 @dataclass(slots=True, kw_only=True)
 class Transfer:
-    """One dump on its way into `bucket`. `key` is where it ends up; all else lies under `prefix` and is removed."""
+    """One dump on its way into `bucket`. `key` is where it ends up; all else lies under `prefix` and is removed.
+
+    `kept` says how the bucket holds on to what is written, once it was reached.
+    """
 
     case: Case
     bucket: str
@@ -53,6 +57,7 @@ class Transfer:
     part_bytes: int
     role: str | None
     region: str = ""
+    kept: str = ""
     upload: str | None = None
     _client: Any = None
     _courier: Courier | None = None
@@ -65,9 +70,16 @@ class Transfer:
         """Find the bucket's region. Raises `NotFound` or `Refused` when it is not there or not ours to write to."""
         with translating("reach the evidence bucket", self.bucket):
             head = self.case.client("s3").head_bucket(Bucket=self.bucket, **self._owner)
-        found = head.get("BucketRegion") or head["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
-        self.region = found or self.case.facts.region
+        self.region = str(head.get("BucketRegion") or self.case.facts.region)
         self._client = self.case.client("s3", region=self.region)
+        try:
+            held = bucket.look(self.case, self.bucket, owner=bucket.owner_of(self.case))
+        except IrkitError:
+            self.kept = "not known whether the bucket keeps what is written"
+        else:
+            self.kept = held.default_retention or (
+                "Object Lock without a default retention" if held.lockable else "no Object Lock"
+            )
 
     # -- what is there already -------------------------------------------------------------------------------------
 
@@ -219,7 +231,7 @@ class Transfer:
     @property
     def _owner(self) -> dict[str, str]:
         """What makes S3 refuse when the bucket is not the account's that it should be."""
-        owner = self.case.facts.sources.get("evidence_account")
+        owner = bucket.owner_of(self.case)
         return {"ExpectedBucketOwner": owner} if owner else {}
 
     @property

@@ -335,6 +335,35 @@ def test_a_bucket_that_is_not_there_is_named(world: SimpleNamespace, open_case: 
     assert "nobody-has-this" in only(report).why
 
 
+def test_a_bucket_that_is_somebody_elses_is_refused_and_nothing_is_sent(
+    world: SimpleNamespace, with_tool: Callable[..., Case], bucket: str
+) -> None:
+    case = with_tool(evidence_owner="999988887777")
+    report = plan(world, case).apply()
+    assert only(report).status is Status.FAILED
+    assert "not allowed to reach the evidence bucket" in only(report).why
+    assert commands(world, case) == []
+    assert keys(world, bucket, case) == []
+    assert plan(world, with_tool(evidence_owner=world.sim.forensics_account)).apply().exit_code == 0
+
+
+def test_a_bucket_in_another_region_without_object_lock_takes_the_dump_and_the_record_says_so(
+    world: SimpleNamespace, open_case: Callable[..., Case]
+) -> None:
+    far = "far-away-evidence"
+    world.sim.session().client("s3", region_name="eu-west-1").create_bucket(
+        Bucket=far, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    case = open_case(sources=pinned(memory_tool(), evidence_bucket=far))
+    report = plan(world, case).apply()
+    assert report.exit_code == 0, only(report)
+    assert record(case)["kept"] == "no Object Lock"
+    sent = world.sim.session().client("ssm").list_commands(InstanceId=world.instance_id)["Commands"][0]
+    assert "%2Feu-west-1%2Fs3%2Faws4_request" in sent["Parameters"]["commands"][0], (
+        "signed for the bucket's region"
+    )
+
+
 def test_time_that_is_up_ends_the_dump_and_keeps_what_has_arrived(
     world: SimpleNamespace, with_tool: Callable[..., Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
