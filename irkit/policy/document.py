@@ -25,6 +25,8 @@ _VERSIONS = {VARIABLES_SINCE, "2008-10-17"}
 _ELEMENTS = {
     "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition",
 }  # fmt: skip
+# What stands for a parameter without a value. A deny cannot be left out of the reckoning as a grant can.
+_PLACEHOLDER = re.compile(r"<([A-Za-z][A-Za-z0-9:._-]*)>")
 _ACTION = re.compile(r"\*|[A-Za-z0-9*?-]+:[A-Za-z0-9*?]+")
 
 
@@ -143,6 +145,12 @@ def _statement(one: Mapping[str, Any], kind: Kind, policy: str, number: int, *, 
     if resources is not None and kind is Kind.TRUST:
         raise _bad(where, "names a resource, which a trust policy cannot", "remove it")
     _right_for(kind, one, effect, actions, where)
+    if effect == "Deny" and (open_ := _PLACEHOLDER.search(json.dumps(one, default=str))):
+        raise _bad(
+            where,
+            f"denies depending on {for_terminal(open_.group())}, which has no value",
+            f"--param {open_.group(1)}=…",
+        )
     return Statement(
         policy=policy,
         number=number,

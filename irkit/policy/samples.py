@@ -149,7 +149,10 @@ def _around(family: str, text: str) -> list[str]:
     if family == "number":
         return [str(number(text) + step) for step in (0, -1, 1)]
     if family == "date":
-        return [(moment(text) + timedelta(seconds=step)).isoformat() for step in (0, -1, 1)]
+        at = moment(text)
+        # Beyond the calendar's own ends there is nothing to try.
+        steps = [step for step in (0, -1, 1) if 2 < at.year < 9998 or not step]
+        return [(at + timedelta(seconds=step)).isoformat() for step in steps]
     if family == "bool":
         return ["true", "false"]
     if family == "address":

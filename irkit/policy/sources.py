@@ -72,7 +72,7 @@ def read(sources: Sequence[str], how: Reading | None = None) -> World:
             if not templates.is_template(document):
                 _take(file, document, into)
         return into.world()
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError) as error:
         raise BadInput(
             f"a source is not shaped as such files are: {type(error).__name__} {for_terminal(error)}",
             hint="check it with cfn-lint, or against docs/how-to/policy.md",

@@ -48,8 +48,9 @@ class Guarded:
 class World:
     """Everything that the sources describe.
 
-    `loose` are policies that no source attaches to anything: those of identities go to whoever is asked about, those
-    with principals to the resource that is asked about. `unread` maps a service to what was not understood of it.
+    `loose` are policies that no source attaches to anything: those of identities go to a principal that no source
+    describes, those with principals to such a resource, when it is asked about. `unread` maps a service to what was
+    not understood of it.
     """
 
     holders: Mapping[str, Holder]
@@ -132,7 +133,7 @@ class World:
         own = who.account if who.account is not None else ""
         inside = own in {self.account, *(h.who.account for h in self.holders.values())}
         return Applicable(
-            identity=(*(holder.policies if holder else ()), *self._loose(Kind.IDENTITY, action)),
+            identity=holder.policies if holder else self._loose(Kind.IDENTITY, action),
             boundary=holder.boundary if holder else None,
             resource=self._policy_of(resource, action),
             endpoint=self.endpoints[endpoint] if endpoint else None,

@@ -193,6 +193,7 @@ Resources:
         ("Resources: {A: {Type: 'AWS::KMS::Key'}}", "a key A without a policy"),
         ("Resources: {A: {Type: 'AWS::IAM::Role', Properties: [1]}}", "not shaped as such files are"),
         ("Resources: {A: {Type: 'AWS::S3::Bucket'}, A: {Type: 'AWS::S3::Bucket'}}", "'A' a second time"),
+        (role("{Effect: Deny, Action: 's3:*', Resource: !Ref Unsaid}"), "denies depending on <Unsaid>"),
         ("Resources: [", "is not YAML"),
         ("Resources: {A: " + "[" * 150 + "]" * 150 + "}", "nested too deep"),
         ("AWSTemplateFormatVersion: x\nResources: [1]", "Resources is no object"),
@@ -422,3 +423,22 @@ def test_a_source_that_does_not_exist_and_a_folder_without_any_are_said(tmp_path
         sources.read([str(tmp_path / "nothing")])
     with pytest.raises(NotFound, match="hold no policy and no template"):
         sources.read([str(tmp_path)])
+
+
+def test_a_template_in_json_nested_without_end_is_refused(write: Any) -> None:
+    deep = '{"a": ' * 600 + "1" + "}" * 600
+    text = '{"Resources": {"A": {"Type": "AWS::Backup::BackupVault", "Properties": ' + deep + "}}}"
+    path = write("deep.json", text)
+    with pytest.raises(BadInput, match=r"not shaped as such files are"):
+        sources.read([path])
+
+
+def test_a_policy_in_a_folder_is_not_given_to_those_whose_policies_are_described(
+    write: Any, tmp_path: Path
+) -> None:
+    write("role.yaml", role("{Effect: Allow, Action: 'ec2:*', Resource: '*'}"))
+    write("unused.json", document(allow("s3:*")))
+    world = sources.read([str(tmp_path)])
+
+    assert not allowed(world, "Role", "s3:GetObject", "arn:aws:s3:::b/k")
+    assert allowed(world, f"arn:aws:iam::{HOME}:role/elsewhere", "s3:GetObject", "arn:aws:s3:::b/k")
