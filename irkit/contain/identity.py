@@ -153,7 +153,8 @@ def _roles(case: Case, subject: Subject, made: list[Step]) -> list[Role]:
     found: dict[str, Role] = {}
     for verb in (SESSION.verb, SESSION_ROOM.verb):
         for target, args in history.targets(case, verb, subject.id):
-            found[target] = Role(name=target, id=str(args["role_id"]), arn=str(args["role_arn"]))
+            if "role_arn" in args:  # steps of before the ARN was kept: their profile still leads to the role
+                found[target] = Role(name=target, id=str(args["role_id"]), arn=str(args["role_arn"]))
     for arn in _profiles(case, subject):
         try:
             found |= {r.name: r for r in roles.of_profile(case, arn)}

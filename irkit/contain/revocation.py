@@ -69,7 +69,7 @@ def on_role(verb: str, intended: str) -> Control:
 def _read(case: Case, target: str, args: Args) -> State:
     iam = case.client("iam")
     state: dict[str, Any] = {"Document": _inline(iam, target, args["policy"]), "Managed": None, "Tags": []}
-    made = _managed_document(iam, _own_arn(args))
+    made = _managed_document(iam, _own_arn(args)) if "role_arn" in args else None
     attached = _attached(iam, target) if made is not None or args.get("stack") else frozenset()
     if made is not None:
         state["Managed"] = {"Document": made, "Attached": _own_arn(args) in attached}

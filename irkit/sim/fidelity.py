@@ -237,7 +237,7 @@ _REMARKS = {
     (
         "iam",
         "PutRolePolicy",
-    ): "only Deny on every resource is enforced, with userid, principal, date and tag conditions",
+    ): "only Deny on every resource is enforced, with userid, principal, date and tag conditions and variables",
     (
         "sts",
         "AssumeRole",

@@ -8,7 +8,7 @@ import botocore.exceptions
 import pytest
 
 from irkit import contain
-from irkit.errors import NotFound
+from irkit.errors import NotFound, Refused
 from irkit.plan import Status
 
 
@@ -106,6 +106,13 @@ def test_a_user_without_keys_is_denied_all_the_same(case, world):
 def test_a_user_that_does_not_exist_is_said_so_before_anything_is_done(case, changes):
     with pytest.raises(NotFound, match="nobody"):
         contain.user(case, "nobody")
+    assert changes() == []
+
+
+def test_a_user_that_may_not_be_read_is_refused_before_anything_is_done(case, world, changes):
+    world.sim.faults.inject("iam", "ListAccessKeys", "AccessDenied", status=403, times=9)
+    with pytest.raises(Refused, match="not allowed to read user olga"):
+        contain.user(case, "olga")
     assert changes() == []
 
 
