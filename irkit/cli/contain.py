@@ -53,6 +53,17 @@ _CHAIN_ROWS = 5000
     type=click.Choice(["nacl", "host-firewall", "stop"]),
     help="What ends connections that stay tracked all the same.",
 )
+@click.option(
+    "--no-hop", is_flag=True, help="Never open an interface, not for a moment: live connections stay up."
+)
+@click.option(
+    "--detach", is_flag=True, help="Take it out of its scaling group for good, rather than into standby."
+)
+@click.option(
+    "--suspend",
+    type=click.Choice(["needed", "always", "never"]),
+    help="Suspend what could terminate instances of its scaling group [default: needed].",
+)
 @click.option("--user", "users", multiple=True, metavar="NAME", help="Take this user away. Repeatable.")
 @click.option(
     "--key", "keys", multiple=True, metavar="AKIA…", help="Make this access key inactive. Repeatable."
@@ -66,6 +77,11 @@ _CHAIN_ROWS = 5000
     help="Revoke what is in this answer of `irkit logs ask role_chain --format json`.",
 )
 @click.option("--verify", is_flag=True, help="Ask AWS again what holds; 1 if contradicted, 3 if not proved.")
+@click.option(
+    "--logs",
+    is_flag=True,
+    help="With --verify: also what flow logs and Event History show since the cut.",
+)
 @apply_option
 @json_option
 def contain(
@@ -77,6 +93,7 @@ def contain(
     stages: tuple[str, ...],
     chain: Path | None,
     verify: bool,
+    logs: bool,
     apply: bool,
     as_json: bool,
     **chosen: Any,
@@ -89,10 +106,14 @@ def contain(
     named = {name: list(chosen.pop(name)) for name in ("users", "keys", "roles")}
     if chain is not None:
         named["chain"] = _rows(chain)
+    no_hop, detach = chosen.pop("no_hop"), chosen.pop("detach")
     options = {name: value for name, value in chosen.items() if value}
+    options |= ({"hop": False} if no_hop else {}) | ({"leave": "detach"} if detach else {})
     what, args = _run(instance_id, only, posture, stages, options, {k: v for k, v in named.items() if v})
     if verify and what != "contain":
         raise BadInput("--verify proves the containment of an instance", hint="name the instance")
+    if logs and not verify:
+        raise BadInput("--logs is a part of the proof", hint="give --verify too")
     case = opened(case_id, cases)
     from irkit.playbooks import runs
 
@@ -100,7 +121,7 @@ def contain(
     if apply:
         report = started(case, what, args, as_json=as_json)
     if verify:
-        _verify(case, str(instance_id), report, as_json=as_json)
+        _verify(case, str(instance_id), report, logs=logs, as_json=as_json)
     elif report is not None:
         show_report(report, as_json=as_json, case=case)
     else:
@@ -158,12 +179,13 @@ def _rows(path: Path) -> list[Any]:
     return [{k: r.get(k) for k in ("kind", "issued_access_key_id", "issued_arn", "role_arn")} for r in rows]
 
 
-def _verify(case: Case, instance_id: str, report: Report | None, *, as_json: bool) -> None:
-    """Show what AWS says now of each control, and exit with what follows from it."""
-    from irkit.contain import prove
+def _verify(case: Case, instance_id: str, report: Report | None, *, logs: bool, as_json: bool) -> None:
+    """Show what AWS, and with `logs` its logs, say now of each control, and exit with what follows from it."""
+    from irkit.contain import calls_since, flows_since, prove
     from irkit.contain.proof import Finding
 
-    proof = prove(case, instance_id)
+    flows = flows_since(case, instance_id) if logs else None
+    proof = prove(case, instance_id, flows=flows, calls=calls_since(case, instance_id) if logs else None)
     case.close()
     found = {v.finding for v in proof.verdicts}
     code = 1 if Finding.CONTRADICTED in found else 0 if proof.complete else 3

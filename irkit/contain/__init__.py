@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from irkit.contain.aftermath import calls_since as calls_since
+    from irkit.contain.aftermath import flows_since as flows_since
     from irkit.contain.containment import KINDS as KINDS
     from irkit.contain.containment import plan as plan
     from irkit.contain.credentials import chained as chained
@@ -38,6 +39,7 @@ __all__ = [
     "Proof",
     "calls_since",
     "chained",
+    "flows_since",
     "keys",
     "notify",
     "plan",
@@ -50,6 +52,7 @@ __all__ = [
 
 _ROOMS = {
     "calls_since": "aftermath",
+    "flows_since": "aftermath",
     "KINDS": "containment",
     "plan": "containment",
     "chained": "credentials",

@@ -1,9 +1,10 @@
 """What the logs show since the cut: traffic that was accepted, calls that the contained credentials made.
 
 That a group has no rules is what AWS was told; that nothing got through is what its logs tell. Rows are handed in as
-data, with the columns of irkit's tables `flow` and `cloudtrail` (`irkit.tables`), whoever read them; `calls_since` asks
-CloudTrail's Event History itself. Nothing found in a log proves something only as far as the log reaches: where it does
-not reach past the cut yet, nothing is proved, and the verdict says when to ask again.
+data, with the columns of irkit's tables `flow` and `cloudtrail` (`irkit.tables`), whoever read them; `flows_since`
+reads the case's own flow logs, `calls_since` asks CloudTrail's Event History. Nothing found in a log proves something
+only as far as the log reaches: where it does not reach past the cut yet, nothing is proved, and the verdict says when
+to ask again.
 
 References:
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-records-examples.html
@@ -41,6 +42,13 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 _UNDENIABLE = frozenset({("sts.amazonaws.com", "GetCallerIdentity")})
 
 
+_FLOW = (
+    "interface_id", "action", "log_status", "start_ts", "end_ts", "srcaddr", "dstaddr", "srcport", "dstport",
+    "external_ip", "pkt_src_aws_service", "pkt_dst_aws_service",
+)  # fmt: skip
+_SINCE = f"select {', '.join(_FLOW)} from flow where interface_id = $interface and end_ts >= $cut"  # noqa: S608
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
     """Rows of a log, and until when the log is complete; None when that is only known from the rows themselves."""
@@ -76,6 +84,28 @@ def calls_since(case: Case, instance_id: str) -> Records:
         )
         rows = [_row(json.loads(e["CloudTrailEvent"])) for page in pages for e in page["Events"]]
     return Records(rows=rows, until=asked - DELIVERY)
+
+
+def flows_since(case: Case, instance_id: str) -> Records | None:
+    """The flow records of the interfaces in quarantine, from the case's own tables; None when no flow logs are there.
+
+    Complete until the newest record of any interface: logs of one delivery arrive together. Raises `MissingExtra`
+    without DuckDB.
+    """
+    if not any((case.tables_dir / "flow").glob("**/*.parquet")):
+        return None
+    from irkit.tables import Tables
+
+    cuts = [b for b in history.begun(case) if b.verb == "network.interface" and b.instance == instance_id]
+    with Tables.open(case) as tables:
+        until = tables.extent.flow_last
+        rows = [
+            dict(zip(_FLOW, row, strict=True))
+            for begun in cuts
+            if begun.done is not None
+            for row in tables.rows(_SINCE, {"interface": begun.target, "cut": _done_at(begun)})
+        ]
+    return Records(rows=rows, until=until)
 
 
 def _row(event: Mapping[str, Any]) -> Row:

@@ -222,3 +222,25 @@ def test_without_any_cut_there_is_nothing_to_look_for(case, world):
     assert list(aftermath.calls_since(case, world.suspect).rows) == []
     proof = contain.prove(case, world.suspect, calls=[], flows=[])
     assert not [v for v in proof.verdicts if v.control.startswith("after.")]
+
+
+def test_the_flow_logs_that_the_case_has_ingested_are_read_for_it(case, world, cut):
+    assert contain.flows_since(case, world.suspect) is None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    mine, other = world.interfaces
+    rows = [
+        flow(mine, cut + 5 * SECOND),
+        flow(other, cut - 600 * SECOND),
+        flow("eni-far", cut + 900 * SECOND),
+    ]
+    naive = [
+        {k: v.replace(tzinfo=None) if isinstance(v, datetime) else v for k, v in r.items()} for r in rows
+    ]
+    folder = case.tables_dir / "flow" / "day=2026-11-23"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(naive), folder / "part-0.parquet")
+    given = contain.flows_since(case, world.suspect)
+    assert of_flows(case, world, given, mine).finding is Finding.CONTRADICTED
+    assert of_flows(case, world, given, other).finding is Finding.PROVED, "the log reaches past the cut"

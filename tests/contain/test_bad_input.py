@@ -191,9 +191,10 @@ def test_a_metadata_service_that_does_not_answer_is_none(case, world, monkeypatc
         [],
         ["--addresses", "--metadata-off", "--replace-profile", "--role-wide", "--tracked", "nacl"],
         ["--ssm-room", "--tracked", "stop"],
-        ["--verify"],
+        ["--no-hop", "--detach", "--suspend", "always"],
+        ["--verify", "--logs"],
     ],
-    ids=["default", "everything", "stage one and a stop", "verify"],
+    ids=["default", "everything", "stage one and a stop", "no hop, detach", "verify"],
 )
 def test_the_command_without_apply_changes_nothing(world, tmp_path, changes, options):
     cases = tmp_path / "cases"
