@@ -382,6 +382,24 @@ def test_time_that_is_up_ends_the_dump_and_keeps_what_has_arrived(
     assert left_on_host(world) == []
 
 
+def test_a_dump_that_systems_manager_kills_is_kept_as_far_as_it_came(
+    world: SimpleNamespace, with_tool: Callable[..., Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_LEAST_SECONDS", 6)
+    monkeypatch.setattr(memory, "BYTES_A_SECOND", 1 << 60)
+    monkeypatch.setattr(memory_dump, "SECONDS_TO_END", -900)  # the script itself sees no end coming
+    case = with_tool(tool(tmp_path, f'{{ head -c {PART} /dev/zero; sleep 100; }} >"$3"'))
+    report = plan(world, case).apply()
+    assert report.exit_code == 3
+    lacking = "; ".join(only(report).missing)
+    assert f"{PART} bytes of it are kept" in lacking
+    assert "ExecutionTimedOut" in lacking or "did not end in time" in lacking
+    assert "the host's own hash of what it sent is not known" in lacking
+    assert case.evidence.items(kind="memory")[0].partial
+    assert case.evidence.read(case.evidence.items(kind="memory")[0]) == bytes(PART)
+    assert left_on_host(world) == []
+
+
 def test_a_dump_too_large_for_this_disk_is_hashed_and_left_in_the_bucket(
     world: SimpleNamespace, with_tool: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
