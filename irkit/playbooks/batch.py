@@ -43,8 +43,10 @@ class Part:
 
     @property
     def exit_code(self) -> int:
-        """0 complete, 1 nothing was done, 3 something is missing."""
-        return 1 if self.report is None else self.report.exit_code
+        """0 complete, 1 nothing was done, 3 something is missing, 4 it waits for an approval."""
+        if self.report is None:
+            return 1
+        return 4 if self.error else self.report.exit_code
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -52,7 +54,8 @@ class Part:
         if self.report is None:
             return (self.error,)
         failed = [f"{s.verb} {s.target}: {s.why}" for s in self.report.failed]
-        return (*failed, *(f"{s.verb}: {m}" for s in self.report.steps for m in s.missing))
+        waits = (self.error,) if self.error else ()
+        return (*waits, *failed, *(f"{s.verb}: {m}" for s in self.report.steps for m in s.missing))
 
     def to_dict(self) -> dict[str, Any]:
         """The part as JSON types."""
@@ -157,9 +160,15 @@ def _carried_out(
 ) -> Part:
     if run is None or isinstance(plan, str):
         return Part(args=args, error=str(plan))
+    from irkit.approvals import gate
+
     begun = time.monotonic()
     try:
-        report = plan.apply(progress=progress)
+        may, waiting = gate.divide(case, plan, {}, stop=False)
+        report = may.apply(progress=progress)
+        if waiting:  # the run does not end: resume goes on when somebody has agreed
+            needed = str(gate.refuse(case, waiting, report))
+            return Part(args=args, report=report, error=needed, seconds=time.monotonic() - begun)
         runs.ended(case, run, report)
     except StorageError:
         raise
@@ -171,7 +180,7 @@ def _carried_out(
 
 
 def _word(part: Part) -> str:
-    return {0: "complete", 3: "in part"}.get(part.exit_code, "failed")
+    return {0: "complete", 3: "in part", 4: "waits"}.get(part.exit_code, "failed")
 
 
 def _count(part: Part) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from irkit import capture
 from irkit.case import Case
 from irkit.cli import cli
-from irkit.evidence import verify
+from irkit.evidence import seal, verify
 from irkit.journal import Kind
 from irkit.playbooks import batch, runs
 
@@ -64,9 +65,7 @@ def test_the_captures_run_side_by_side_and_each_has_its_own_evidence(
 def test_no_more_run_at_a_time_than_was_asked_for(
     world: SimpleNamespace, case: Case, fleet: list[str]
 ) -> None:
-    assert (
-        batch.start(case, "capture", args(fleet, ["console"]), jobs=1).exit_code == 3
-    )  # they have no screen
+    assert batch.start(case, "capture", args(fleet, ["console"]), jobs=1).exit_code == 0
     targets = [e.body["target"] for e in case.journal.entries if e.kind in (Kind.INTENDED, Kind.DONE)]
     assert targets == [i for i in fleet for _ in range(2)]
 
@@ -216,3 +215,19 @@ def test_twenty_instances_take_less_than_a_quarter_of_twenty_single_runs(
         f"latency 0.4 s a call, {waited_singly:.0f} s and {delay.waited:.0f} s in all"
     )
     assert ratio < 0.25
+
+
+def test_what_needs_an_approval_waits_and_the_rest_is_captured(
+    world: SimpleNamespace, open_case: Callable[..., Case], fleet: list[str], tmp_path: Path
+) -> None:
+    rules = tmp_path / "approvers.yaml"
+    public = seal.make_key(tmp_path / "bea.pem").with_name("bea.pem.pub").read_text()
+    people = [{"name": "bea", "roles": ["ir-lead"], "public_key": public}]
+    require = {"capture.disks": {"role": "ir-lead", "number": 1, "minutes": 60}}
+    rules.write_text(json.dumps({"schema": "irkit/approvers/1", "people": people, "require": require}))
+    case = open_case(sources={"approvers": str(rules)})
+    done = batch.start(case, "capture", args(fleet[:2]), jobs=2)
+    assert {p.exit_code for p in done.parts} == {4}, done.rows()
+    assert snapshots(world, case) == []
+    assert len(case.evidence.items(kind="console-output")) == 2
+    assert len(runs.unfinished(case)) == 2
