@@ -18,16 +18,6 @@ from irkit.policy.world import World
 from tests.policy.mutation import weaker
 
 HOME = "123456789012"
-ROLES = (
-    "Investigator",
-    "Custodian",
-    "Analyst",
-    "PlaybookTask",
-    "Broker",
-    "Deploy",
-    "Responder",
-    "Administrator",
-)
 BUCKETS = {
     name: f"arn:aws:s3:::irkit-{name}-{HOME}-us-east-1" for name in ("intake", "active", "hold", "log")
 }
@@ -291,6 +281,11 @@ NO = [
 ]
 
 
+# Break-glass has the custodian's rights.
+YES += [replace(one, who="BreakGlass") for one in YES if one.who == "Custodian"]
+NO += [replace(one, who="BreakGlass") for one in NO if one.who == "Custodian"]
+
+
 def decided(world: World, one: Probe) -> bool:
     text = {
         "root": f"arn:aws:iam::{HOME}:root",
@@ -334,10 +329,10 @@ def test_only_the_broker_can_delete_what_was_brought_in_and_an_administrator_can
 @pytest.mark.parametrize(
     ("bucket", "readers"),
     [
-        ("intake", ["Custodian", "Investigator", "PlaybookTask"]),
-        ("active", ["Analyst", "Custodian", "Investigator", "PlaybookTask"]),
-        ("hold", ["Custodian", "Investigator"]),
-        ("log", ["Custodian"]),
+        ("intake", ["BreakGlass", "Custodian", "Investigator", "PlaybookTask"]),
+        ("active", ["Analyst", "BreakGlass", "Custodian", "Investigator", "PlaybookTask"]),
+        ("hold", ["BreakGlass", "Custodian", "Investigator"]),
+        ("log", ["BreakGlass", "Custodian"]),
     ],
 )
 def test_exactly_the_readers_can_read(world: World, bucket: str, readers: list[str]) -> None:
@@ -349,7 +344,9 @@ def test_exactly_the_readers_can_read(world: World, bucket: str, readers: list[s
 def test_nobody_can_delete_the_key_and_the_readers_alone_can_open_it(world: World) -> None:
     assert not [one for one in who_can(world, "kms:ScheduleKeyDeletion", KEY) if one.witness]
     opened = [one.name for one in who_can(world, "kms:Decrypt", KEY) if one.witness]
-    assert opened == [role(name) for name in ("Analyst", "Custodian", "Investigator", "PlaybookTask")]
+    assert opened == [
+        role(name) for name in ("Analyst", "BreakGlass", "Custodian", "Investigator", "PlaybookTask")
+    ]
 
 
 def test_buckets_are_locked_versioned_encrypted_closed_to_the_public_and_survive_the_stack(
