@@ -39,12 +39,14 @@ def plan(
     *,
     only: Iterable[str] | None = None,
     disk_set: str = "A",
+    wait: bool = True,
     keep: Mapping[str, str] | None = None,
     memory: Mapping[str, str] | None = None,
 ) -> Plan:
     """What would be captured from the instance, as a plan; nothing happens until `apply()`.
 
-    A second snapshot set, after the first has ended, is planned with another `disk_set`. `keep` says where snapshots
+    A second snapshot set is planned with another `disk_set`. A set's point in time is the call that begins it; without
+    `wait` its completion is not waited for, and the same plan with it waits later. `keep` says where snapshots
     go, over what the case's sources say (`irkit.capture.destination`); where neither says anything, all kinds leave
     `keep` out. `memory` names the acquisition tool, over what the sources say (`irkit.capture.memory_tool`); all kinds
     leave memory out where nothing names one.
@@ -74,6 +76,10 @@ def plan(
     steps = [
         step for kind in wanted if kind != "keep" for step in _steps(kind, case, instance, more.get(kind, {}))
     ]
+    if not wait:
+        from irkit.capture.disks import COMPLETE
+
+        steps = [s for s in steps if s.verb != COMPLETE]
     if "keep" in wanted:
         steps += _kept(case, instance_id, instance, to, label=disk_set if "disks" in wanted else None)
     return Plan(case, steps, title=f"capture {', '.join(wanted)} of {instance.id} ({instance.name})")

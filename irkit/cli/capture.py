@@ -24,6 +24,8 @@ from irkit.cli.shared import (
 )
 from irkit.errors import BadInput
 
+_STAGES = ("read", "disks", "host", "disks-again", "complete", "complete-again", "keep")
+
 
 @click.command()
 @click.argument("instance_id")
@@ -75,7 +77,7 @@ def preflight(instance_id: str, case_id: str, cases: Path | None, as_json: bool)
     help="The stages of this posture, in its order, instead of all at once.",
 )  # fmt: skip
 @click.option(
-    "--stage", "stages", multiple=True, type=click.Choice(["read", "disks", "host", "disks-again", "keep"]),
+    "--stage", "stages", multiple=True, type=click.Choice(_STAGES),
     help="Only this stage of --posture. Repeatable.",
 )  # fmt: skip
 @apply_option

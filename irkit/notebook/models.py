@@ -31,13 +31,14 @@ class Preflight(Parameters):
 class CaptureInstance(Parameters):
     """`capture/instance`: take evidence of one instance.
 
-    `disk_set` names the snapshot set: a second one, `B`, is taken after a host was asked. `keep` shares, copies and
-    locks the snapshots, where the case says where to.
+    `disk_set` names the snapshot set: a second one, `B`, is taken after a host was asked. Without `wait` a set is begun
+    and not waited for. `keep` shares, copies and locks the snapshots, where the case says where to.
     """
 
     instance_id: InstanceId
     only: tuple[Capture, ...] = ("metadata", "console", "disks", "host")
     disk_set: Annotated[str, Field(pattern=r"^[A-Z]$")] = "A"
+    wait: bool = True
     mode: Mode = "plan"
 
 

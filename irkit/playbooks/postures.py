@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from irkit.case import Case
 
 Room = Literal["capture", "contain"]
+_WAITING = (
+    "capture.disks.complete"  # the one step that draws on the result of another, of which there may be two
+)
 _APART = 1000  # stages of steps between two stages of a posture
 
 
@@ -32,8 +35,7 @@ _APART = 1000  # stages of steps between two stages of a posture
 class Stage:
     """One stage: kinds of one room, with their options.
 
-    `optional` kinds are left out where the case does not say what they need, such as a memory tool. `last` are verbs
-    that only wait for AWS to finish: they run when all else is done, so that nothing waits for them.
+    `optional` kinds are left out where the case does not say what they need, such as a memory tool.
     """
 
     id: str
@@ -43,7 +45,6 @@ class Stage:
     noticed: str = "by nobody"
     options: Mapping[str, Any] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
-    last: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The stage as JSON types."""
@@ -75,7 +76,7 @@ _DISKS = Stage(
     id="disks",
     room="capture",
     only=("disks",),
-    last=("capture.disks.complete",),
+    options={"wait": False},
     why="the moment of the call is the moment of the copy, and the guest does not see it",
 )
 _HOST = Stage(
@@ -98,8 +99,7 @@ _AGAIN = Stage(
     id="disks-again",
     room="capture",
     only=("disks",),
-    options={"disk_set": "B"},
-    last=("capture.disks.complete",),
+    options={"disk_set": "B", "wait": False},
     why="what capture of the host wrote to the disk is told apart from what was there: the second set is incremental",
 )
 _CLOSE = Stage(
@@ -110,6 +110,14 @@ _CLOSE = Stage(
     why="nothing is left to use: no room for Systems Manager, no address, a profile that denies everything",
     noticed="by the intruder, and from inside the machine",
 )
+_COMPLETE = Stage(
+    id="complete",
+    room="capture",
+    only=("disks",),
+    options={"disk_set": "A"},
+    why="nothing waits for a snapshot but what is done with it; it may take hours",
+)
+_COMPLETE_AGAIN = dataclasses.replace(_COMPLETE, id="complete-again", options={"disk_set": "B"})
 _KEEP = Stage(
     id="keep",
     room="capture",
@@ -118,8 +126,9 @@ _KEEP = Stage(
     why="snapshots are locked, shared and copied where the account under investigation cannot reach them",
 )
 
+_ENDING = (_COMPLETE, _COMPLETE_AGAIN, _KEEP)
 _POSTURES: Mapping[str, tuple[Stage, ...]] = {
-    "balanced": (_READ, _GUARD, _DISKS, _CUT, _HOST, _AGAIN, _CLOSE, _KEEP),
+    "balanced": (_READ, _GUARD, _DISKS, _CUT, _HOST, _AGAIN, _CLOSE, *_ENDING),
     "contain-first": (
         _GUARD,
         # A posture whose first aim is the cut does not wait where no way for Systems Manager can be kept open.
@@ -129,7 +138,7 @@ _POSTURES: Mapping[str, tuple[Stage, ...]] = {
         _HOST,
         _AGAIN,
         _CLOSE,
-        _KEEP,
+        *_ENDING,
     ),
     "stealth": (
         _READ,
@@ -141,6 +150,7 @@ _POSTURES: Mapping[str, tuple[Stage, ...]] = {
         ),
         _DISKS,
         _HOST,
+        _COMPLETE,
         _KEEP,
     ),
 }
@@ -172,15 +182,12 @@ def plan(
         )
     chosen = [s for s in mine if not wanted or s.id in wanted]
     made: dict[str, Step] = {}
-    # What keeps snapshots has to find them complete; nothing else waits for them.
-    end = next((n for n, s in enumerate(chosen) if s.id == _KEEP.id), len(chosen)) * _APART - _APART // 2
     for number, stage in enumerate(chosen):
         planned = _planned(case, instance_id, stage)
         for step in planned:
-            waits = step.verb in stage.last
-            placed = dataclasses.replace(step, stage=end + number if waits else number * _APART + step.stage)
+            placed = dataclasses.replace(_alone(case, step, planned), stage=number * _APART + step.stage)
             # A step of two stages, such as making a group, is one step: it is done in the first.
-            made.setdefault(step.id(case.id), _alone(case, placed, planned) if waits else placed)
+            made.setdefault(step.id(case.id), placed)
     told = ", ".join(s.id for s in chosen)
     return Plan(
         case, made.values(), title=f"{room or 'respond'} {instance_id}, {posture}: {told or 'no stage'}"
@@ -190,6 +197,8 @@ def plan(
 def _alone(case: Case, step: Step, beside: Iterable[Step]) -> Step:
     """`step` with the results of those it needs out of its own stage: another stage has steps with the same verbs."""
     needed = {s.verb: s.id(case.id) for s in beside if s.verb in step.needs}
+    if len(needed) < len(step.needs) or step.verb != _WAITING:
+        return step
 
     def act(running: Running) -> Outcome:
         results = dict(running.results)
