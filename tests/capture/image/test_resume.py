@@ -159,6 +159,7 @@ def test_kills_at_random_moments_end_in_the_one_image(aws: World, open_case: Cal
     print(f"{kills} kills; no block was fetched more than {most} times")
 
 
+@pytest.mark.soak
 def test_the_working_folder_may_be_read_only_once_it_is_whole(aws: World, case: Case, snapshot: str) -> None:
     """A kill between the last block and the journal may leave files that are evidence already, as another name."""
     process = begun(case, snapshot)
