@@ -1,4 +1,4 @@
-"""The control surface under `/irkit-sim/`: another process injects faults, reads calls, asks for delivery."""
+"""The control surface under `/irkit-sim/`: another process injects faults, switches agents, reads calls, delivers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ def answer(simulator: Simulator, environ: dict[str, Any]) -> tuple[int, bytes]:
             return _json([_call(call) for call in simulator.calls()])
         if (method, path) == ("POST", "faults"):
             return _json(_inject(simulator, _body(environ)))
+        if (method, path) == ("POST", "agents"):
+            asked = _body(environ)
+            simulator.hosts.switch_agent(str(asked["instance_id"]), online=bool(asked["online"]))
+            return _json(asked)
         if (method, path) == ("POST", "delays"):
             asked = _body(environ)
             simulator.faults.delay(float(asked.pop("seconds")), **asked)
