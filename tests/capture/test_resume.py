@@ -37,13 +37,14 @@ case, written, append = Case.load(root), 0, Journal.append
 
 def dying(self, *args, **more):
     global written
-    written += 1
-    if written == number and after == "no":
-        os.kill(os.getpid(), signal.SIGKILL)
-    entry = append(self, *args, **more)
-    if written == number:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return entry
+    with self.lock:
+        written += 1
+        if written == number and after == "no":
+            os.kill(os.getpid(), signal.SIGKILL)
+        entry = append(self, *args, **more)
+        if written == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return entry
 
 
 Journal.append = dying
