@@ -15,9 +15,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from urllib3.exceptions import HTTPError
 
 from irkit.aws import error_code
 from irkit.aws.refusals import explained
@@ -179,7 +179,7 @@ class Reader:
                 if _agrees(received, digest):
                     return received.data, digest
                 kind, error = "corrupt", self._corrupt(block.index)
-            except (ClientError, BotoCoreError, HTTPError, OSError) as failure:
+            except (ClientError, BotoCoreError, HTTPException, OSError) as failure:
                 kind, error = _judged(failure, block.index, snapshot)
             left[kind] -= 1
             if left[kind] <= 0:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.httpsession import URLLib3Session
+from botocore.response import StreamingBody
 
 from irkit.capture.image.signing import Signer
 from irkit.capture.image.transport import (
@@ -58,7 +59,7 @@ class SessionConnection:
         answer = to.session.send(AWSPreparedRequest("GET", url, headers, None, True))
         told = {name.lower(): value for name, value in answer.headers.items()}
         if answer.status_code != 200:
-            raise refusal(answer.status_code, told, answer.raw.read(decode_content=False))
+            raise refusal(answer.status_code, told, StreamingBody(answer.raw, None).read())
         data = self._body(answer.raw, told.get("content-length", ""))
         return Received(data, told.get("x-amz-checksum", ""), told.get("x-amz-checksum-algorithm", ""))
 
@@ -69,7 +70,7 @@ class SessionConnection:
         """The body, in the buffer where urllib3 lets the socket write there; its own `readinto` copies twice."""
         source = getattr(raw, "_fp", None)
         if not length.isdecimal() or int(length) > len(self._view) or not hasattr(source, "readinto"):
-            return memoryview(raw.read(decode_content=False))
+            return memoryview(StreamingBody(raw, None).read())
         try:
             data = self._filled(source, int(length))
         except BaseException:

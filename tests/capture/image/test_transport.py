@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
 
 from irkit.aws import error_code
 from irkit.capture.image import fetching
@@ -25,7 +25,7 @@ from tests.capture.image.answering import answering, block_answer
 
 SIZE = 4096
 BODY = bytes(range(256)) * 16
-BROKEN = (OSError, BotoCoreError, HTTPError)
+BROKEN = (OSError, BotoCoreError, HTTPException)
 
 
 @pytest.fixture(params=["boto3", "raw"])
