@@ -20,8 +20,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from irkit.contain.aftermath import calls_since as calls_since
-    from irkit.contain.aftermath import flows_since as flows_since
     from irkit.contain.containment import KINDS as KINDS
     from irkit.contain.containment import plan as plan
     from irkit.contain.credentials import chained as chained
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from irkit.contain.notice import summary as summary
     from irkit.contain.proof import Proof as Proof
     from irkit.contain.proof import prove as prove
+    from irkit.contain.since import calls_since as calls_since
+    from irkit.contain.since import flows_since as flows_since
     from irkit.contain.undo import undo_plan as undo_plan
     from irkit.contain.users import user as user
 
@@ -51,8 +51,8 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "calls_since": "aftermath",
-    "flows_since": "aftermath",
+    "calls_since": "since",
+    "flows_since": "since",
     "KINDS": "containment",
     "plan": "containment",
     "chained": "credentials",

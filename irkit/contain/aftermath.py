@@ -1,10 +1,10 @@
 """What the logs show since the cut: traffic that was accepted, calls that the contained credentials made.
 
 That a group has no rules is what AWS was told; that nothing got through is what its logs tell. Rows are handed in as
-data, with the columns of irkit's tables `flow` and `cloudtrail` (`irkit.tables`), whoever read them; `flows_since`
-reads the case's own flow logs, `calls_since` asks CloudTrail's Event History. Nothing found in a log proves something
-only as far as the log reaches: where it does not reach past the cut yet, nothing is proved, and the verdict says when
-to ask again.
+data, with the columns of irkit's tables `flow` and `cloudtrail` (`irkit.tables`), whoever read them;
+`irkit.contain.since` reads the case's own flow logs and asks CloudTrail's Event History. Nothing found in a log proves
+something only as far as the log reaches: where it does not reach past the cut yet, nothing is proved, and the verdict
+says when to ask again.
 
 References:
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-records-examples.html
@@ -14,111 +14,26 @@ References:
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from irkit.aws.refusals import translating
 from irkit.canonical import timestamp
 from irkit.contain import history
 from irkit.contain.policies import SSM_CHANNEL
+from irkit.contain.since import DELIVERY, Cut, Records, Row, credential_cuts, done_at, moment
 from irkit.contain.verdicts import Finding, Verdict
 
 if TYPE_CHECKING:
     from irkit.case import Case
     from irkit.contain.history import Begun
 
-Row: TypeAlias = Mapping[str, Any]
-
-# CloudTrail delivers an event within about 15 minutes; what it does not show until then, it may still show.
-DELIVERY = timedelta(minutes=15)
 # IAM is consistent within seconds, not at once: a call in this time says nothing about the control.
 SPREADING = timedelta(seconds=60)
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 # Needs no permission, and no policy can deny it.
 _UNDENIABLE = frozenset({("sts.amazonaws.com", "GetCallerIdentity")})
-
-
-_FLOW = (
-    "interface_id", "action", "log_status", "start_ts", "end_ts", "srcaddr", "dstaddr", "srcport", "dstport",
-    "external_ip", "pkt_src_aws_service", "pkt_dst_aws_service",
-)  # fmt: skip
-_SINCE = f"select {', '.join(_FLOW)} from flow where interface_id = $interface and end_ts >= $cut"  # noqa: S608
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Records:
-    """Rows of a log, and until when the log is complete; None when that is only known from the rows themselves."""
-
-    rows: Iterable[Row]
-    until: datetime | None = None
-
-
-def records(given: Any) -> Records:
-    """`given` as records: rows, a DataFrame or `Records`."""
-    if isinstance(given, Records):
-        return given
-    if hasattr(given, "to_dict"):  # a DataFrame; pandas itself is not needed here
-        return Records(rows=given.to_dict("records"))
-    return Records(rows=given)
-
-
-def calls_since(case: Case, instance_id: str) -> Records:
-    """The calls with the instance's credentials in CloudTrail's Event History since they were first denied.
-
-    Event History has management events of the case's region only, 90 days back. Raises as `translating` does.
-    """
-    cuts = [c.at for c in _credential_cuts(case, instance_id)]
-    asked = case.journal.now()
-    if not cuts:
-        return Records(rows=(), until=asked)
-    named = [{"AttributeKey": "Username", "AttributeValue": instance_id}]
-    with translating("look up the calls of", instance_id, region=case.facts.region):
-        pages = (
-            case.client("cloudtrail")
-            .get_paginator("lookup_events")
-            .paginate(LookupAttributes=named, StartTime=min(cuts).replace(microsecond=0))
-        )
-        rows = [_row(json.loads(e["CloudTrailEvent"])) for page in pages for e in page["Events"]]
-    return Records(rows=rows, until=asked - DELIVERY)
-
-
-def flows_since(case: Case, instance_id: str) -> Records | None:
-    """The flow records of the interfaces in quarantine, from the case's own tables; None when no flow logs are there.
-
-    Complete until the newest record of any interface: logs of one delivery arrive together. Raises `MissingExtra`
-    without DuckDB.
-    """
-    if not any((case.tables_dir / "flow").glob("**/*.parquet")):
-        return None
-    from irkit.tables import Tables
-
-    cuts = [b for b in history.begun(case) if b.verb == "network.interface" and b.instance == instance_id]
-    with Tables.open(case) as tables:
-        until = tables.extent.flow_last
-        rows = [
-            dict(zip(_FLOW, row, strict=True))
-            for begun in cuts
-            if begun.done is not None
-            for row in tables.rows(_SINCE, {"interface": begun.target, "cut": _done_at(begun)})
-        ]
-    return Records(rows=rows, until=until)
-
-
-def _row(event: Mapping[str, Any]) -> Row:
-    identity = event.get("userIdentity") or {}
-    return {
-        "event_time": event.get("eventTime"),
-        "event_source": event.get("eventSource"),
-        "event_name": event.get("eventName"),
-        "error_code": event.get("errorCode"),
-        "source_ip": event.get("sourceIPAddress"),
-        "ui_principal_id": identity.get("principalId"),
-        "access_key_id": identity.get("accessKeyId"),
-    }
 
 
 # --- traffic -----------------------------------------------------------------------------------------------------
@@ -143,21 +58,21 @@ def flow_verdicts(case: Case, instance_id: str, given: Records) -> Iterator[Verd
 def _traffic(
     case: Case, interface: str, steps: list[Begun], rows: list[Row], until: datetime | None
 ) -> Verdict:
-    cut = min(_done_at(b) for b in steps)
-    full = min((_done_at(b) for b in steps if b.args.get("room") != "ssm"), default=None)
+    cut = min(done_at(b) for b in steps)
+    full = min((done_at(b) for b in steps if b.args.get("room") != "ssm"), default=None)
     room = _room(case, steps)
     accepted = [
         r
         for r in rows
         if r.get("action") == "ACCEPT"
-        and _moment(r["start_ts"]) > cut
-        and not (_to_room(r, room) and (full is None or _moment(r["start_ts"]) <= full))
+        and moment(r["start_ts"]) > cut
+        and not (_to_room(r, room) and (full is None or moment(r["start_ts"]) <= full))
     ]
     across = sum(
-        r.get("action") == "ACCEPT" and _moment(r["start_ts"]) <= cut <= _moment(r["end_ts"]) for r in rows
+        r.get("action") == "ACCEPT" and moment(r["start_ts"]) <= cut <= moment(r["end_ts"]) for r in rows
     )
-    skipped = sum(r.get("log_status") == "SKIPDATA" and _moment(r["end_ts"]) > cut for r in rows)
-    reaches = until or max((_moment(r["end_ts"]) for r in rows), default=None)
+    skipped = sum(r.get("log_status") == "SKIPDATA" and moment(r["end_ts"]) > cut for r in rows)
+    reaches = until or max((moment(r["end_ts"]) for r in rows), default=None)
     peers = Counter(_far(r) for r in accepted)
     observed = {
         "cut": timestamp(cut),
@@ -168,7 +83,7 @@ def _traffic(
     }
     finding, why = Finding.PROVED, ""
     if accepted:
-        last = max(_moment(r["end_ts"]) for r in accepted)
+        last = max(moment(r["end_ts"]) for r in accepted)
         finding = Finding.CONTRADICTED
         why = f"{len(accepted)} flows were accepted after the cut, the last until {timestamp(last)}"
     elif skipped:
@@ -209,66 +124,13 @@ def _far(row: Row) -> str:
 # --- calls -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cut:
-    """When which credentials were denied, by which control. `full`: when the agent's channel was denied too."""
-
-    control: str
-    target: str
-    column: str
-    value: str
-    at: datetime
-    full: datetime | None
-
-
-def _credential_cuts(case: Case, instance_id: str) -> list[_Cut]:
-    cuts: dict[tuple[str, str], _Cut] = {}
-    for begun in history.begun(case):
-        if begun.done is None:
-            continue
-        at = _done_at(begun)
-        if begun.verb == "identity.key" and begun.instance in {instance_id, None}:
-            cut = _Cut(
-                control=begun.verb,
-                target=begun.target,
-                column="access_key_id",
-                value=begun.target,
-                at=at,
-                full=at,
-            )
-        elif begun.verb.startswith("identity.session") and begun.instance == instance_id:
-            room = begun.verb != "identity.session"
-            cut = _Cut(
-                control="identity.session",
-                target=begun.target,
-                column="ui_principal_id",
-                value=f"{begun.args['role_id']}:{instance_id}",
-                at=at,
-                full=None if room else at,
-            )
-        else:
-            continue
-        if (held := cuts.get((cut.column, cut.value))) is not None:
-            fulls = [f for f in (held.full, cut.full) if f is not None]
-            cut = _Cut(
-                control=cut.control,
-                target=cut.target,
-                column=cut.column,
-                value=cut.value,
-                at=min(held.at, cut.at),
-                full=min(fulls, default=None),
-            )
-        cuts[cut.column, cut.value] = cut
-    return list(cuts.values())
-
-
 def call_verdicts(case: Case, instance_id: str, given: Records) -> Iterator[Verdict]:
     """A verdict for each set of contained credentials: did a call with them get through since?"""
-    cuts = _credential_cuts(case, instance_id)
+    cuts = credential_cuts(case, instance_id)
     mine: dict[str, list[Row]] = {cut.value: [] for cut in cuts}
     newest: datetime | None = None
     for row in given.rows:
-        at = _moment(row["event_time"])
+        at = moment(row["event_time"])
         newest = at if newest is None else max(newest, at)
         for cut in cuts:
             # CloudTrail's times are whole seconds; what was in the second of the cut counts as after it
@@ -278,7 +140,7 @@ def call_verdicts(case: Case, instance_id: str, given: Records) -> Iterator[Verd
         yield _calls(cut, mine[cut.value], given.until or newest)
 
 
-def _calls(cut: _Cut, rows: list[Row], reaches: datetime | None) -> Verdict:
+def _calls(cut: Cut, rows: list[Row], reaches: datetime | None) -> Verdict:
     kinds = Counter(_kind(cut, row) for row in rows)
     through = [r for r in rows if _kind(cut, r) == "allowed"]
     observed = {
@@ -290,7 +152,7 @@ def _calls(cut: _Cut, rows: list[Row], reaches: datetime | None) -> Verdict:
     }
     finding, why = Finding.PROVED, ""
     if through:
-        last = max(_moment(r["event_time"]) for r in through)
+        last = max(moment(r["event_time"]) for r in through)
         finding = Finding.CONTRADICTED
         why = f"{len(through)} calls were allowed after the cut, the last at {timestamp(last)}"
     elif reaches is None or reaches < cut.at + SPREADING:
@@ -311,9 +173,9 @@ def _calls(cut: _Cut, rows: list[Row], reaches: datetime | None) -> Verdict:
     )
 
 
-def _kind(cut: _Cut, row: Row) -> str:
+def _kind(cut: Cut, row: Row) -> str:
     source, name = _text(row.get("event_source")), _text(row.get("event_name"))
-    code, at = _text(row.get("error_code")), _moment(row["event_time"])
+    code, at = _text(row.get("error_code")), moment(row["event_time"])
     if code.rpartition(".")[2] in _DENIED:
         return "denied"
     if (source, name) in _UNDENIABLE:
@@ -327,16 +189,6 @@ def _kind(cut: _Cut, row: Row) -> str:
 
 
 # --- values ------------------------------------------------------------------------------------------------------
-
-
-def _done_at(begun: Begun) -> datetime:
-    return _moment(begun.done.at) if begun.done else datetime.max.replace(tzinfo=UTC)
-
-
-def _moment(value: Any) -> datetime:
-    """A time as the logs have it, aware: tables keep UTC without a zone."""
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _text(value: Any) -> str:

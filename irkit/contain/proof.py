@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from irkit import markup
 from irkit.canonical import timestamp
-from irkit.contain import aftermath, history
+from irkit.contain import aftermath, history, since
 from irkit.contain.containment import CONTROLS, plan
 from irkit.contain.history import Begun
 from irkit.contain.verdicts import Finding, Verdict
@@ -90,8 +90,8 @@ def prove(case: Case, instance_id: str, *, flows: Any = None, calls: Any = None)
 
     `proved`: AWS shows what was intended. `contradicted`: it was done and is not so any more. `not proved`: it was
     never done, failed, or cannot be read. `flows` and `calls` are rows of the tables `flow` and `cloudtrail`, as
-    mappings, as a DataFrame or as `aftermath.Records`: with them the proof also says whether anything was accepted, or
-    any call allowed, after the cut. `aftermath.calls_since` gets calls where no table has them.
+    mappings, as a DataFrame or as `since.Records`: with them the proof also says whether anything was accepted, or
+    any call allowed, after the cut. `irkit.contain.calls_since` gets calls where no table has them.
 
     Raises as `plan` does when there is no such instance.
     """
@@ -123,9 +123,9 @@ def prove(case: Case, instance_id: str, *, flows: Any = None, calls: Any = None)
         ):
             verdicts.append(_undone(case, step.verb, step.target, step.args))
     if flows is not None:
-        verdicts += aftermath.flow_verdicts(case, instance_id, aftermath.records(flows))
+        verdicts += aftermath.flow_verdicts(case, instance_id, since.records(flows))
     if calls is not None:
-        verdicts += aftermath.call_verdicts(case, instance_id, aftermath.records(calls))
+        verdicts += aftermath.call_verdicts(case, instance_id, since.records(calls))
     order = {verb: n for n, verb in enumerate(CONTROLS)}
     verdicts.sort(key=lambda v: (order.get(v.control, len(order)), v.target))
     proof = Proof(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from irkit import contain
-from irkit.contain import aftermath
+from irkit.contain import aftermath, since
 from irkit.contain.proof import Finding
 from tests.contain.test_network import network
 
@@ -199,11 +199,11 @@ def test_a_frame_of_the_tables_with_nothing_for_no_error_is_read_alike(case, wor
 
 
 def test_event_history_proves_nothing_until_it_has_had_time_to_be_delivered(case, world, denied):
-    verdict = of_calls(case, world, aftermath.calls_since(case, world.suspect))
+    verdict = of_calls(case, world, contain.calls_since(case, world.suspect))
     assert verdict.finding is Finding.NOT_PROVED
     assert "ask again after" in verdict.why
-    later = aftermath.calls_since(case, world.suspect)
-    reached = aftermath.Records(rows=later.rows, until=denied + timedelta(hours=1))
+    later = contain.calls_since(case, world.suspect)
+    reached = since.Records(rows=later.rows, until=denied + timedelta(hours=1))
     assert of_calls(case, world, reached).finding is Finding.PROVED
 
 
@@ -212,14 +212,14 @@ def test_event_history_shows_the_thiefs_calls_as_they_were_answered(case, world,
     stolen = world.sim.instance_session(world.suspect)
     with pytest.raises(Exception, match=r"AccessDenied|UnauthorizedOperation"):
         stolen.client("ec2").describe_instances()
-    verdict = of_calls(case, world, aftermath.calls_since(case, world.suspect))
+    verdict = of_calls(case, world, contain.calls_since(case, world.suspect))
     assert verdict.observed["denied"] == 1
     assert verdict.observed["allowed"] == 0
     contain.undo_plan(case).apply()
 
 
 def test_without_any_cut_there_is_nothing_to_look_for(case, world):
-    assert list(aftermath.calls_since(case, world.suspect).rows) == []
+    assert list(contain.calls_since(case, world.suspect).rows) == []
     proof = contain.prove(case, world.suspect, calls=[], flows=[])
     assert not [v for v in proof.verdicts if v.control.startswith("after.")]
 
