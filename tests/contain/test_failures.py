@@ -36,6 +36,7 @@ def _kept(response, interface):
     return response._get_param("NetworkInterfaceId") == interface and bool(response._get_param("Attachment"))
 
 
+DENIED = {"ec2": "UnauthorizedOperation"}
 ANY = lambda _r, _t: True  # noqa: E731
 # The call that brings a step about, by its verb: where AWS refuses that for good, the step fails.
 CALLS = {
@@ -71,7 +72,7 @@ REOPENS = {
 def fails_alone(case, world, everything, changes, step):
     """With that step failing for good all others are done, nothing is reopened, the proof names just what is open."""
     service, operation, when = CALLS[step.verb]
-    denied = "UnauthorizedOperation" if service == "ec2" else "AccessDenied"
+    denied = DENIED.get(service, "AccessDenied")
     world.sim.faults.inject(service, operation, denied, times=999, when=lambda r: when(r, step.target))
     begun = len(changes())
     report = everything(case, world.suspect, tracked="nacl").apply()
@@ -148,8 +149,7 @@ LOOKED_UP = [
 def test_what_may_not_be_looked_up_fails_alone_and_stays_open_in_the_proof(
     case, world, everything, service, operation, verb
 ):
-    denied = "UnauthorizedOperation" if service == "ec2" else "AccessDenied"
-    world.sim.faults.inject(service, operation, denied, times=999)
+    world.sim.faults.inject(service, operation, DENIED.get(service, "AccessDenied"), times=999)
     report = everything(case, world.suspect).apply()
     hit = {s.verb for s in report.failed} - {"network.tracked"}
     assert hit
