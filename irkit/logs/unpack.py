@@ -30,6 +30,7 @@ _WHOLE = 64 * 1024**2
 _STEP = 4 * 1024**2
 _ZSTD_STEP = 256 * 1024
 _HEAD = 64 * 1024
+_SIP = 16
 # Deflate cannot shrink more than 1032 times, so a larger claim is a lie (or the end of something else).
 _DEFLATE_MOST = 1032
 
@@ -68,14 +69,16 @@ class Unpacking:
         """All members up to the first damage."""
         rest = file.read(_STEP)
         while rest:
-            member = zlib.decompressobj(wbits=31)
+            before = member = zlib.decompressobj(wbits=31)
             try:
                 ended = False
                 while not ended and rest:
+                    before = member.copy()
                     yield member.decompress(rest, _STEP)
                     ended = member.eof
                     rest = member.unconsumed_tail or (b"" if ended else file.read(_STEP))
             except zlib.error as error:
+                yield from _sips(before, rest)
                 self.fault = f"damaged gzip: {error}"
                 return
             if not ended:
@@ -104,10 +107,21 @@ def head_of(content: Content) -> bytes:
             try:
                 return zlib.decompressobj(wbits=31).decompress(raw, _HEAD)
             except zlib.error:
-                return b""
+                return b"".join(_until(_sips(zlib.decompressobj(wbits=31), raw), _HEAD))
         if raw.startswith(ZSTD):
             return b"".join(_until(iter(Unpacking(raw, limit=_DEFLATE_MOST * _HEAD)), _HEAD))
         return raw
+
+
+def _sips(member: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
+    """What `member` gives until the damage: zlib keeps back what a call that fails has unpacked already."""
+    for at in range(0, len(packed), _SIP):
+        try:
+            piece = member.decompress(packed[at : at + _SIP])
+        except zlib.error:
+            return
+        if piece:
+            yield piece
 
 
 def _until(pieces: Iterator[bytes | bytearray], size: int) -> Iterator[bytes | bytearray]:
