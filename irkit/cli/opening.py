@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from irkit.aws.names import account_id, arn_parts, bucket_name, region_name, role_arn, topic_arn
-from irkit.capture import destination
+from irkit.capture import destination, memory_tool
 from irkit.case import Case, case_name
 from irkit.errors import BadInput, NotFound
 from irkit.escape import for_terminal
@@ -23,6 +23,7 @@ _SOURCES = (
     "approvers",
     *_IAM,
     *destination.NAMES,
+    *memory_tool.NAMES,
 )
 _FIXED = ("region", "account", "role")
 
