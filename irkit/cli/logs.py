@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from irkit.cli.athena import athena
 from irkit.cli.detections import detect
 from irkit.cli.log_files import grep, verify
 from irkit.cli.log_sources import check_sources, session_for, window_options
@@ -159,6 +160,15 @@ def _now_and_then(show: Callable[[str], None]) -> Callable[[Progress], None]:
     help="How to print the answer.",
 )
 @click.option("--most", default=100, show_default=True, help="Rows in a table; csv and json have all.")
+@click.option(
+    "--geo",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A MaxMind-format database (.mmdb) that says where addresses are. Repeatable.",
+)
+@click.option(
+    "--aws-ranges", type=click.Path(path_type=Path), help="AWS's ip-ranges.json, to tell its addresses."
+)
 def ask(
     question: str,
     values: tuple[str, ...],
@@ -167,6 +177,8 @@ def ask(
     tables: Path | None,
     shape: str,
     most: int,
+    geo: tuple[Path, ...],
+    aws_ranges: Path | None,
 ) -> None:
     """Ask QUESTION of the tables; `irkit logs questions` lists what can be asked."""
     from irkit import hunt
@@ -179,6 +191,9 @@ def ask(
     if not where.is_dir():
         raise NotFound(f"there are no tables in {for_terminal(where)}", hint="`irkit logs ingest` makes them")
     answer = hunt.ask(where, question, **given)
+    if geo or aws_ranges:
+        with hunt.Places.open(geo, aws_ranges=aws_ranges) as places:
+            answer = places.added_to(answer)
     rows = answer.rows()
     columns = [column.name for column in answer.question.columns]
     if shape == "json":
@@ -237,6 +252,7 @@ def _tables_of(case_id: str, cases: Path | None) -> Path:
     return Case.load(case_id, cases=cases).tables_dir
 
 
+logs.add_command(athena)
 logs.add_command(detect)
 logs.add_command(grep)
 logs.add_command(verify)

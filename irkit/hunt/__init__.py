@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from irkit.hunt.ancestry import Lineage, lineage
 from irkit.hunt.answer import Answer
 from irkit.hunt.ask import ask, question, questions
 from irkit.hunt.detections import Detections, RuleSet, detect, read_rules, shipped_rules
 from irkit.hunt.intruder import Subject
 from irkit.hunt.investigation import investigate_instance, investigate_key
+from irkit.hunt.places import Places
 from irkit.hunt.question import Param, Question
 from irkit.hunt.rounds import (
     cloudtrail_round,
@@ -20,7 +22,9 @@ from irkit.hunt.rounds import (
 __all__ = [
     "Answer",
     "Detections",
+    "Lineage",
     "Param",
+    "Places",
     "Question",
     "RuleSet",
     "Subject",
@@ -31,6 +35,7 @@ __all__ = [
     "investigate_instance",
     "investigate_key",
     "key_round",
+    "lineage",
     "network_round",
     "persistence_round",
     "principal_round",

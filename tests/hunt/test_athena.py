@@ -127,7 +127,7 @@ def test_only_the_days_that_are_asked_for_are_read(lake: SimpleNamespace) -> Non
 
 
 def test_a_query_above_the_limit_is_refused_before_it_runs(lake: SimpleNamespace) -> None:
-    with pytest.raises(Refused, match=r"1 objects, [0-9,]+ bytes at most.*the limit is 100 bytes"):
+    with pytest.raises(Refused, match=r"1 object, [0-9,]+ bytes at most.*the limit is 100 bytes"):
         ask_lake(Lake(lake.case, limit=100), "secrets_read")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from irkit.aws import translating
 from irkit.aws.waiting import wait_until
 from irkit.errors import AwsError, NotFound, Refused
+from irkit.findings.wording import counted
 from irkit.hunt.athena.emission import emitted
 from irkit.hunt.athena.sources import EDGES, Source, nothing
 from irkit.plan import Outcome, Plan, Running, Step
@@ -55,7 +56,7 @@ class Estimate:
         """One line for people."""
         if not self.known:
             return "what Security Lake's table holds is not known beforehand; the workgroup's limit holds"
-        return f"{self.objects:,} objects, {self.bytes:,} bytes at most, about {self.usd:.2f} USD"
+        return f"{counted(self.objects, 'object')}, {self.bytes:,} bytes at most, about {self.usd:.2f} USD"
 
 
 class Lake:
@@ -77,7 +78,7 @@ class Lake:
         values = dict(params or {})
         since, until = _times(values)
         used = _used(sql)
-        parts = {name: nothing(name) for name in SCHEMAS if name in used}
+        parts: dict[str, str] = {name: nothing(name) for name in SCHEMAS if name in used}
         parts |= {name: s.select(since, until) for s in self.sources if (name := source_name(s)) in used}
         if "edge" in used:
             parts["edge"] = EDGES
