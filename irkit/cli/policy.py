@@ -1,4 +1,4 @@
-"""`irkit policy`: can, who-can, check."""
+"""`irkit policy`: can, who-can, what-can, check."""
 
 from __future__ import annotations
 
@@ -184,6 +184,44 @@ def who_can(
         )
         _say(world.notes)
     raise SystemExit(3 if untold else 0)
+
+
+@policy.command("what-can")
+@click.argument("principal")
+@click.argument("sources", nargs=-1, required=True)
+@click.option(
+    "--service", "services", multiple=True, help="Only actions of this service, such as s3. Repeatable."
+)
+@click.option("--resource", "resources", multiple=True, help="Only on these resources; wildcards allowed.")
+@_CONTEXT
+@_sources
+@json_option
+def what_can(
+    principal: str,
+    sources: tuple[str, ...],
+    services: tuple[str, ...],
+    resources: tuple[str, ...],
+    context: tuple[str, ...],
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Every action that PRINCIPAL may do, each with a request that goes through."""
+    from irkit.policy import allowances, asking
+
+    world = _world(sources, (principal, *resources), how)
+    given = asking.contexts(context)
+    found = allowances.what_can(world, principal, services=services, resources=resources, context=given)
+    if as_json:
+        print_json(
+            {"allowed": [{"action": a.action, **_witness(a.witness)} for a in found], "notes": world.notes}
+        )
+        return
+    print_table(
+        ("with such a request", "because"),
+        [(_shown(a.witness.request), a.witness.decision.why) for a in found],
+    )
+    click.echo(f"\n{len(found)} actions")
+    _say(world.notes)
 
 
 @policy.group()

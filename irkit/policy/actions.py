@@ -16,6 +16,7 @@ from typing import Any
 
 from irkit.errors import BadInput
 from irkit.escape import for_terminal
+from irkit.policy.samples import shared_arn, tokens_of
 
 
 @lru_cache(maxsize=1)
@@ -87,3 +88,11 @@ def arn_formats(action: str) -> tuple[str, ...]:
     formats = [re.sub(r"\$\{[^}]*\}", "*", entry["arns"][n]) for n in entry["actions"][name]]
     plainest = sorted(formats, key=lambda text: (text.split(":")[2] != service, len(text)))
     return tuple(dict.fromkeys(plainest)) or ("*",)
+
+
+def takes(action: str, resource: str) -> bool:
+    """Whether `action` is about resources like `resource`, an ARN or a pattern; anything is when it takes none."""
+    formats = arn_formats(action)
+    if formats == ("*",) or (resource == "*" and "*" in formats):
+        return True
+    return any(shared_arn([tokens_of(text), tokens_of(resource)]) is not None for text in formats)

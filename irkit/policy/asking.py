@@ -108,34 +108,36 @@ def who_can(
     account and one of another, the account's root user and nobody in particular.
     """
     action = catalogue.known(action)
-    if any(policy.kind is Kind.IDENTITY for policy in world.loose):
-        raise BadInput(
-            f"{for_terminal(world.loose[0].name)} is a policy that no source attaches to anybody",
-            hint="ask `can`, or give a template or a world file that says whose it is",
-        )
+    for policy in world.loose:
+        if policy.kind is Kind.IDENTITY:
+            raise BadInput(
+                f"{for_terminal(policy.name)} is a policy that no source attaches to anybody",
+                hint="ask `can`, or give a template or a world file that says whose it is",
+            )
     given = {condition_key(key): value for key, value in (context or {}).items()}
     found: dict[str, Access] = {}
-    for wanted in _scenarios(world, action, resource):
+    for wanted in scenarios(world, action, resource):
         account = world.owner_of(wanted)
         for holder, who, described in _everyone(world, wanted, action, account):
-            access = _access(world, holder, who, described, action, wanted, account, given, endpoint)
+            access = access_of(world, holder, who, described, action, wanted, given, endpoint)
             before = found.get(access.name)
             if before is None or (before.witness is None and access.witness is not None):
                 found[access.name] = access
     return sorted(found.values(), key=lambda a: (a.witness is None, not a.described, a.name))
 
 
-def _access(
+def access_of(
     world: World,
     holder: Holder | None,
     who: Requester,
     described: bool,
     action: str,
     wanted: str,
-    account: str,
     given: Given,
-    endpoint: str | None,
+    endpoint: str | None = None,
 ) -> Access:
+    """Whether a request by `who` for `action` on a resource that fits `wanted` goes through; raises nothing."""
+    account = world.owner_of(wanted)
     name = holder.who.arn if holder is not None and who.kind != "session" else who.arn
     made = Access(who=who, name=name, described=described)
     try:
@@ -178,7 +180,7 @@ def _everyone(
             yield None, who, who.kind in {"service", "federated", "anonymous", "root"}
 
 
-def _scenarios(world: World, action: str, pattern: str) -> list[str]:
+def scenarios(world: World, action: str, pattern: str) -> list[str]:
     """The pattern, narrowed to each described resource that it takes in; itself when it takes in none."""
     if not set("*?") & set(pattern):
         _fitting(action, pattern)
@@ -211,13 +213,9 @@ def _narrowed(pattern: str, owner: str) -> Iterator[str]:
 
 def _fitting(action: str, resource: str) -> None:
     """Raise when `action` is about resources of another kind: the answer would be no for the wrong reason."""
-    formats = catalogue.arn_formats(action)
-    if formats == ("*",) or (resource == "*" and "*" in formats):
-        return
-    if not any(shared_arn([tokens_of(text), tokens_of(resource)]) is not None for text in formats):
-        raise BadInput(
-            f"{action} is not about {for_terminal(resource)}", hint=f"it takes {' or '.join(formats[:3])}"
-        )
+    if not catalogue.takes(action, resource):
+        formats = " or ".join(catalogue.arn_formats(action)[:3])
+        raise BadInput(f"{action} is not about {for_terminal(resource)}", hint=f"it takes {formats}")
 
 
 def _usual() -> dict[str, tuple[str, ...]]:

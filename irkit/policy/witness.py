@@ -33,7 +33,7 @@ from irkit.policy.samples import OTHER, Tokens, captured, fillings, shared_arn, 
 # Decisions taken for one action on one resource before giving up.
 BUDGET = 20_000
 _RESOURCES = 64
-_PLACE = ("aws", "us-east-1", "123456789012")
+_PLACE = ("aws", "us-east-1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,16 +148,30 @@ class Search:
             for pattern in statement.resources:
                 patterns.update(dict.fromkeys(fillings(pattern, variables)))
         distinct = list(patterns)
-        groups: list[tuple[Tokens, ...]] = [(tokens_of(_elsewhere(wanted)), asked), (asked,)]
+        groups: list[tuple[Tokens, ...]] = [(tokens_of(self._elsewhere(wanted)), asked), (asked,)]
         groups += [(asked, one) for one in distinct]
         groups += [(asked, one, other) for one, other in combinations(distinct[:12], 2)]
         found: dict[str, None] = {}
         for group in groups:
-            placed = shared_arn([tokens_of(_in_place(wanted)), *group]) if wanted != "*" else None
+            placed = shared_arn([tokens_of(self._in_place(wanted)), *group]) if wanted != "*" else None
             text = placed if placed is not None else shared_arn(list(group))
             if text is not None:
                 found[text] = None
         return list(found)[:_RESOURCES]
+
+    def _in_place(self, pattern: str) -> str:
+        """An ARN pattern with the usual partition and region, and the owner's account, where it leaves them open."""
+        parts = pattern.split(":", 5)
+        if len(parts) < 6:
+            return pattern
+        for at, usual in zip((1, 3, 4), (*_PLACE, self.base.resource_account or "*"), strict=True):
+            if parts[at] == "*":
+                parts[at] = usual
+        return ":".join(parts)
+
+    def _elsewhere(self, pattern: str) -> str:
+        """A pattern narrowed to resources that no policy is likely to name."""
+        return self._in_place(pattern).replace("*", OTHER) if pattern != "*" else pattern
 
     def _values(
         self,
@@ -281,19 +295,3 @@ def _about(key: str, tests: Iterable[Test]) -> list[Test]:
 def _single(context: Context, key: str) -> str | None:
     values = context.get(key, ())
     return values[0] if len(values) == 1 else None
-
-
-def _in_place(pattern: str) -> str:
-    """An ARN pattern with the usual partition, and a region and an account where it leaves them open."""
-    parts = pattern.split(":", 5)
-    if len(parts) < 6:
-        return pattern
-    for at, usual in zip((1, 3, 4), _PLACE, strict=True):
-        if parts[at] == "*":
-            parts[at] = usual
-    return ":".join(parts)
-
-
-def _elsewhere(pattern: str) -> str:
-    """A pattern narrowed to resources that no policy is likely to name."""
-    return _in_place(pattern).replace("*", OTHER) if pattern != "*" else pattern

@@ -96,7 +96,8 @@ class World:
         guard = self.guard_of(resource)
         if guard is not None:
             return guard.account
-        return account_of(resource) or self.account
+        account = account_of(resource)
+        return account if account is not None and account.isdigit() else self.account
 
     def guard_of(self, resource: str) -> Guarded | None:
         """The described resource with a policy that `resource` is, or lies in."""

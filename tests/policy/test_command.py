@@ -214,3 +214,16 @@ def test_bad_input_is_one_line_with_exit_code_2(held: Path, arguments: tuple[str
     ran = irkit("policy", *arguments[:options], held, *arguments[options:])
 
     assert_refused(ran, 2, says)
+
+
+def test_what_can_lists_every_action_with_a_request_and_takes_services_and_resources(stack: Path) -> None:
+    ran = irkit("policy", "what-can", "Broker", stack, "--json")
+    elsewhere = irkit("policy", "what-can", "Broker", stack, "--resource", "arn:aws:s3:::other/*")
+    keys = irkit("policy", "what-can", "Admin", stack, "--service", "backup-gateway")
+    wrong = irkit("policy", "what-can", "Admin", stack, "--service", "s4")
+
+    assert ran.code == elsewhere.code == keys.code == 0
+    assert [one["action"] for one in ran.json()["allowed"]] == ["s3:DeleteObjectVersion"]
+    assert elsewhere.out.endswith("0 actions\n")
+    assert "backup-gateway:" in keys.out
+    assert_refused(wrong, 2, "no service prefix 's4'")
