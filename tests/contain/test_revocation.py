@@ -9,10 +9,14 @@ import pytest
 import yaml
 
 from irkit import contain
+from irkit.approvals import gate, registry, votes
+from irkit.approvals.rules import Verb
 from irkit.case import Case
 from irkit.contain import policies, revocation
+from irkit.evidence import seal
 from irkit.journal import Kind
 from irkit.plan import Status
+from irkit.playbooks import runs
 
 
 class _Template(yaml.SafeLoader):
@@ -220,3 +224,34 @@ def test_what_the_policy_says_fits_into_a_managed_policy_and_is_what_the_templat
     text = (checkout / "cfn" / "revocation-policy.yaml").read_text(encoding="utf-8")
     resources = yaml.load(text, Loader=_Template)["Resources"]
     assert resources["Revocation"]["Properties"]["PolicyDocument"] == policies.revocation_policy()
+
+
+def test_role_wide_waits_for_approval_while_the_rest_is_contained_and_goes_on_once_it_is_given(
+    world, tmp_path
+):
+    pytest.importorskip("cryptography")
+    bea = seal.make_key(tmp_path / "bea.pem")
+    people = [{"name": "bea", "roles": ["ir-lead"], "public_key": (tmp_path / "bea.pem.pub").read_text()}]
+    need = {"identity.role-sessions": {"role": "ir-lead"}}
+    path = tmp_path / "approvers.yaml"
+    path.write_text(json.dumps({"schema": "irkit/approvers/1", "people": people, "require": need}))
+    case = Case.open(
+        "A-1", region=world.sim.region, cases=tmp_path / "cases", responder="ana",
+        sources={registry.SOURCE: str(path)},
+    )  # fmt: skip
+    case._aws = world.clients.setdefault(case.id, case.aws)
+    args = {"instance_id": world.suspect, "only": ["identity"], "options": {"role_wide": True}}
+    sibling = world.sim.instance_session(world.sibling)
+    with pytest.raises(gate.ApprovalNeeded, match=r"identity\.role-sessions waits for approval") as held:
+        runs.start(case, "contain", args)
+    assert [s.verb for s in held.value.report.steps] == ["identity.session"]
+    assert not works(world.sim.instance_session(world.suspect))
+    assert works(sibling)
+    assert [r.what for r in runs.unfinished(case)] == ["contain"]
+    (waiting,) = gate.asked(case)
+    votes.cast(case, step=waiting.step, what=waiting.verb, by="bea", verb=Verb.APPROVE, key=bea)
+    ((_, report),) = runs.resume(case)
+    assert report.complete
+    assert {s.verb for s in report.steps} == {"identity.session", "identity.role-sessions"}
+    assert runs.unfinished(case) == []
+    assert contain.undo_plan(case).apply().complete
