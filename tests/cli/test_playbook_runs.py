@@ -1,12 +1,15 @@
-"""A playbook that could not do everything: the same command tries again what failed, and nothing else."""
+"""Playbooks from the command line: what failed is tried again and nothing else; a key that leaked is run to its end."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
+from irkit.case import Case
+from irkit.report import casebook
 from tests.cli.running import SimulatedWorld, irkit
 
 PLAYBOOK = """\
@@ -44,3 +47,37 @@ def test_what_failed_is_tried_again_and_the_report_drawn_anew(
     assert run() == (0, {"console": "earlier", "host": "done", "report": "done"})
     assert run() == (0, {"console": "earlier", "host": "earlier", "report": "earlier"})
     assert irkit("case", "verify", "c").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.needs_user_namespaces
+def test_data_that_may_have_left_leads_to_a_key_and_the_key_to_all_that_was_done_with_it(
+    cases: Path, world: SimulatedWorld
+) -> None:
+    public = world.up.public
+    trail = f"s3://{public['trail_bucket']}/{public['trail_prefix']}"
+    assert irkit("case", "open", "leak", "--region", "us-east-1").code == 0
+    run = ["playbooks", "run", "--case", "leak", "--apply", "--json"]
+    assert irkit(*run, "s3-data-exfiltration", "--set", f"cloudtrail={trail}").code == 0
+    asked = irkit("logs", "ask", "created_credentials", "--case", "leak", "--format", "json").json()
+    # A machine that makes keys for people is what catches the eye.
+    (row,) = [r for r in asked["rows"] if r["created_access_key_id"] and world.instance_id in str(r.values())]
+    key, owner = row["created_access_key_id"], row["target"]
+    iam = boto3.client("iam")
+
+    def status() -> str:
+        held = iam.list_access_keys(UserName=owner)["AccessKeyMetadata"]
+        return {str(k["AccessKeyId"]): str(k["Status"]) for k in held}[key]
+
+    assert status() == "Active"
+
+    assert irkit(*run, "stolen-access-key", "--set", f"access_key_id={key}").code == 0
+    assert status() == "Inactive"
+    case = Case.load("leak", cases=cases)
+    found = {f.id: f for f in casebook.read(case).findings}
+    assert found["leaked-key-used"].facts["access_key"] == (key,)
+    assert (case.active / "reports" / "timeline.jsonl").is_file()
+    assert irkit("case", "verify", "leak").code == 0
+    assert irkit("case", "undo", "leak", "--apply").code == 0
+    assert status() == "Active"

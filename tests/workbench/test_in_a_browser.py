@@ -83,6 +83,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab
     env |= account.env | {"HOME": str(folder), "IRKIT_CASES": str(folder / "cases"), "PYTHONUNBUFFERED": "1"}
     public = account.public
     opening = ["case", "open", "2026-11-0042", "--title", "Web server <b>mines</b> and leaks"]
+    opening += ["--source", f"evidence_bucket={public['evidence_bucket']}"]
     taking = ["capture", public["instance_id"], "--case", "2026-11-0042", "--only", "metadata", "--apply"]
     for arguments in (opening, taking):
         ran = subprocess.run([IRKIT, *arguments], env=env, capture_output=True, text=True, timeout=120)
@@ -135,7 +136,7 @@ def _with_values(lab: Lab, name: str) -> dict[str, Any]:
         "instance_id": public["instance_id"],
         "access_key_id": "ASIAIOSFODNN7EXAMPLE",
         "principal": "arn:aws:iam::111122223333:role/web",
-        "snapshot_id": "",
+        "topic": public["sns_topic_arn"],
     }
     document = workbench.filled_in(find(name), lab.case)
     for cell in document["cells"]:
