@@ -30,7 +30,7 @@ def arguments(text: str) -> str:
     if bad:
         raise InvalidParameter(
             f"the acquisition tool cannot be given {bad[0]!r}",
-            hint="use plain words such as: acquire --compress {output}",
+            hint="use plain words such as: acquire --compress --source /proc/kcore {output}",
         )
     return " ".join(words)
 

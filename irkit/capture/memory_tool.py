@@ -13,7 +13,8 @@ from irkit.errors import BadInput, InvalidParameter
 from irkit.escape import for_terminal
 
 # AVML 0.20 and WinPmem mini: https://github.com/microsoft/avml https://github.com/Velocidex/WinPmem
-_LINUX_ARGUMENTS, _WINDOWS_ARGUMENTS = "acquire --compress {output}", "-"
+# Without a source AVML tries all it knows, and begins its output anew for each; a pipe takes no second beginning.
+_LINUX_ARGUMENTS, _WINDOWS_ARGUMENTS = "acquire --compress --source /proc/kcore {output}", "-"
 
 
 NAMES = ("memory_tool", "memory_tool_sha256", "memory_tool_args")

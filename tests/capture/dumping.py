@@ -23,9 +23,9 @@ def pinned(tool: Path, **more: str) -> dict[str, str]:
 
 
 def tool(folder: Path, body: str) -> Path:
-    """An acquisition tool of one's own: a shell script that is called as AVML is."""
+    """An acquisition tool of one's own: a shell script that is called as AVML is; `$out` is where it writes."""
     path = folder / "tool"
-    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.write_text(f"#!/bin/sh\nfor out; do :; done\n{body}\n")
     return path
 
 

@@ -189,7 +189,7 @@ def test_parts_are_long_enough_for_any_memory_and_never_more_than_s3_takes() -> 
 def test_a_dump_that_ends_early_is_kept_marked_and_its_hash_still_compared(
     world: SimpleNamespace, with_tool: Callable[..., Case], tmp_path: Path
 ) -> None:
-    broken = tool(tmp_path, 'head -c 7340032 /dev/urandom >"$3"; echo "page fault" >&2; exit 5')
+    broken = tool(tmp_path, 'head -c 7340032 /dev/urandom >"$out"; echo "page fault" >&2; exit 5')
     case = with_tool(broken)
     report = plan(world, case).apply()
     assert report.exit_code == 3
@@ -243,7 +243,7 @@ def test_links_that_expire_on_the_way_cost_the_rest_of_the_dump_and_not_what_has
         return link(self, operation, key, 1 if more.get("PartNumber", 0) > 1 else seconds, **more)
 
     monkeypatch.setattr(memory_transfer.Transfer, "_link", short)
-    slow = tool(tmp_path, f'{{ head -c {PART} /dev/zero; sleep 2; head -c {PART} /dev/urandom; }} >"$3"')
+    slow = tool(tmp_path, f'{{ head -c {PART} /dev/zero; sleep 2; head -c {PART} /dev/urandom; }} >"$out"')
     case = with_tool(slow)
     report = plan(world, case).apply()
     assert report.exit_code == 3
@@ -359,7 +359,7 @@ def test_time_that_is_up_ends_the_dump_and_keeps_what_has_arrived(
     world: SimpleNamespace, with_tool: Callable[..., Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_dump, "SECONDS_TO_END", 10_000)
-    endless = tool(tmp_path, f'{{ head -c {PART} /dev/zero; cat /dev/urandom; }} >"$3"')
+    endless = tool(tmp_path, f'{{ head -c {PART} /dev/zero; cat /dev/urandom; }} >"$out"')
     script = memory_host.script
     # The first part is begun in time whatever the clock says, the second is not.
     monkeypatch.setattr(
@@ -379,7 +379,7 @@ def test_a_dump_that_systems_manager_kills_is_kept_as_far_as_it_came(
     monkeypatch.setattr(memory, "_LEAST_SECONDS", 6)
     monkeypatch.setattr(memory, "BYTES_A_SECOND", 1 << 60)
     monkeypatch.setattr(memory_dump, "SECONDS_TO_END", -900)  # the script itself sees no end coming
-    case = with_tool(tool(tmp_path, f'{{ head -c {PART} /dev/zero; sleep 100; }} >"$3"'))
+    case = with_tool(tool(tmp_path, f'{{ head -c {PART} /dev/zero; sleep 100; }} >"$out"'))
     report = plan(world, case).apply()
     assert report.exit_code == 3
     lacking = "; ".join(only(report).missing)

@@ -90,7 +90,7 @@ def test_a_run_that_dies_while_the_host_dumps_is_followed_by_one_that_waits_for_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slow = tool(
-        tmp_path, f'{{ head -c {3 * PART} /dev/urandom; sleep 3; head -c {3 * PART} /dev/urandom; }} >"$3"'
+        tmp_path, f'{{ head -c {3 * PART} /dev/urandom; sleep 3; head -c {3 * PART} /dev/urandom; }} >"$out"'
     )
     case = with_tool(slow)
     keep_ahead, seen = memory_transfer.Transfer.keep_ahead, threading.Event()
@@ -120,7 +120,7 @@ def test_a_run_that_dies_while_the_host_dumps_is_followed_by_one_that_waits_for_
 def test_a_partial_dump_whose_end_nobody_saw_is_kept_and_not_begun_again(
     world: SimpleNamespace, with_tool: Callable[..., Case], bucket: str, tmp_path: Path
 ) -> None:
-    case = with_tool(tool(tmp_path, f'head -c {PART + 5} /dev/urandom >"$3"; exit 5'))
+    case = with_tool(tool(tmp_path, f'head -c {PART + 5} /dev/urandom >"$out"; exit 5'))
     world.sim.faults.inject("s3", "CompleteMultipartUpload", "AccessDenied", status=403, times=1)
     first = plan(world, case).apply()
     assert first.steps[0].status is Status.FAILED

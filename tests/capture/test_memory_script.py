@@ -79,7 +79,7 @@ def test_a_dump_is_whole_by_other_programs_too(
     assert text != SCRIPT
     monkeypatch.setattr(memory_host, "script", lambda _: text)
     two_parts = tool(
-        tmp_path, f'{{ head -c {PART} /dev/urandom; sleep 0.2; head -c 70000 /dev/urandom; }} >"$3"'
+        tmp_path, f'{{ head -c {PART} /dev/urandom; sleep 0.2; head -c 70000 /dev/urandom; }} >"$out"'
     )
     case = open_case(sources=pinned(two_parts, evidence_bucket=bucket))
     report = plan(world, case).apply()
@@ -129,4 +129,4 @@ def test_what_a_host_says_is_read_without_trust(output: bytes, gap: str | None) 
 def test_the_stand_in_is_called_as_avml_is() -> None:
     done = subprocess.run([memory_tool(), "acquire"], capture_output=True)
     assert done.returncode == 2
-    assert b"usage: acquire [--compress] FILE" in done.stderr
+    assert b"usage: acquire [--compress] [--source SOURCE] FILE" in done.stderr

@@ -27,7 +27,7 @@ from tests.capture.dumping import pinned, tool
 pytestmark = pytest.mark.needs_user_namespaces
 
 # Dumps what `ps` would show an intruder meanwhile: arguments and environment of every process, then ends.
-_WATCHING = 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null >"$3"; exit 0'
+_WATCHING = 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null >"$out"; exit 0'
 
 
 def places(world: SimpleNamespace, case: Case, bucket: str) -> Iterator[tuple[str, bytes]]:

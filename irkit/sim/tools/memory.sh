@@ -1,14 +1,16 @@
 #!/bin/sh
 # Stands in for a memory acquisition tool in the simulator: dumps the writable memory of the sandbox's processes.
 #
-# It takes what AVML takes (acquire [--compress] FILE, or - for standard output), so that irkit runs it as it runs that.
+# It takes what AVML takes (acquire [--compress] [--source SOURCE] FILE, or - for standard output), so that irkit runs it
+# as it runs that.
 # A real tool reads the machine's physical memory from the kernel; a sandbox has none of its own.
 
 set -u
 [ "${1:-}" = acquire ] && shift
 packed=no
 [ "${1:-}" = --compress ] && { packed=yes; shift; }
-[ $# -eq 1 ] || { echo "usage: acquire [--compress] FILE" >&2; exit 2; }
+[ "${1:-}" = --source ] && [ $# -gt 1 ] && shift 2
+[ $# -eq 1 ] || { echo "usage: acquire [--compress] [--source SOURCE] FILE" >&2; exit 2; }
 
 dump() {
   printf 'irkit stand-in memory/1\n'
