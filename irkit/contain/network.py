@@ -110,12 +110,20 @@ def _through(running: Running, hop: str, shut: str) -> Changed:
                 ids += groups.authorize(case, hop, outbound=outbound, permissions=_EVERYTHING)
             ids += _put(case, interface, hop)
             time.sleep(float(running.step.args["hop"]))
+            if not _wide(case, hop):  # another process that uses the group has closed it meanwhile
+                missing = ("connections that were up may go on: the hop was closed too early",)
         except Exception as error:  # noqa: BLE001  whatever went wrong with the hop, the quarantine must follow
             missing = (f"connections that were up may go on: the hop failed ({type(error).__name__})",)
         ids += _put(case, interface, shut)
     finally:
         _shut(case, hop, interface)
     return Changed(request_ids=ids, missing=missing)
+
+
+def _wide(case: Case, hop: str) -> bool:
+    """Whether the hop group allows everything both ways, IPv4 and IPv6."""
+    held = {groups.in_words(rule) for rule in groups.rules(case, hop)}
+    return {f"{way} -1 {peer}" for way in ("in", "out") for peer in ("0.0.0.0/0", "::/0")} <= held
 
 
 def _shut(case: Case, hop: str, interface: str) -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from irkit import contain
 from irkit.case import Case
 from irkit.cli import cli
-from irkit.contain import own_host, subject
+from irkit.contain import groups, own_host, subject
 from irkit.contain.proof import Finding
 from irkit.errors import Refused
 from irkit.plan import Status
@@ -83,6 +83,11 @@ def test_each_interface_gets_the_group_of_its_own_vpc(case, world):
     subnet = ec2.create_subnet(VpcId=other, CidrBlock="10.77.1.0/24")["Subnet"]["SubnetId"]
     far = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
     held = ec2.attach_network_interface(NetworkInterfaceId=far, InstanceId=world.suspect, DeviceIndex=4)
+    name = groups.group_name(case, "quarantine")
+    planted = [
+        ec2.create_security_group(GroupName=name, Description="x", VpcId=vpc)["GroupId"]
+        for vpc in (world.vpc, other)
+    ]
     try:
         report = network(case, world.suspect).apply()
         assert report.complete, [s.to_dict() for s in report.failed]
@@ -90,12 +95,15 @@ def test_each_interface_gets_the_group_of_its_own_vpc(case, world):
         (here,) = set(groups_of(world, world.interfaces[0]))
         (there,) = set(groups_of(world, far))
         assert here != there
+        assert not {here, there} & set(planted), "somebody's groups of the same name"
         shown = ec2.describe_security_groups(GroupIds=[there])["SecurityGroups"][0]
         assert shown["VpcId"] == other
         assert shown["IpPermissionsEgress"] == [], "a VPC without IPv6"
         assert ec2.describe_security_groups(GroupIds=[here])["SecurityGroups"][0]["IpPermissionsEgress"] == []
         contain.undo_plan(case).apply()
     finally:
+        for group in planted:
+            ec2.delete_security_group(GroupId=group)
         ec2.detach_network_interface(AttachmentId=held["AttachmentId"])
         ec2.delete_network_interface(NetworkInterfaceId=far)
 

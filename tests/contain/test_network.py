@@ -6,7 +6,8 @@ import pytest
 
 from irkit import contain
 from irkit.contain import groups
-from irkit.plan import Status
+from irkit.contain.proof import Finding
+from irkit.plan import Plan, Status
 
 DENIED = "UnauthorizedOperation"
 
@@ -144,6 +145,52 @@ def test_when_the_hop_fails_the_quarantine_follows_and_says_that_connections_may
     assert all(groups_of(world, i) == tagged(world, case, "quarantine") for i in world.interfaces)
     assert report.exit_code == 3
     assert not contain.prove(case, world.suspect).complete
+
+
+def test_a_hop_that_another_process_closes_too_early_is_told_and_the_quarantine_follows(
+    case, world, monkeypatch
+):
+    def meddle(_seconds):
+        groups.revoke_all(case, tagged(world, case, "hop")[0])
+
+    monkeypatch.setattr(contain.network.time, "sleep", meddle)
+    report = network(case, world.suspect).apply(workers=1)
+    assert not report.failed
+    assert "the hop was closed too early" in " ".join(m for s in report.steps for m in s.missing)
+    assert all(groups_of(world, i) == tagged(world, case, "quarantine") for i in world.interfaces)
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+def test_killed_inside_the_open_hop_the_proof_says_so_and_the_next_run_shuts_it(
+    open_case, world, monkeypatch
+):
+    def die(_seconds):
+        raise KilledError
+
+    case = open_case()
+    with monkeypatch.context() as killed:
+        killed.setattr(contain.network.time, "sleep", die)
+        killed.setattr(contain.network, "_shut", lambda *_: None)  # nothing of a killed process cleans up
+        one = [s for s in network(case, world.suspect).steps if s.target != world.interfaces[1]]
+        with pytest.raises(KilledError):
+            Plan(case, one, title="cut short").apply(workers=1)
+    case = open_case()
+    (hop,) = tagged(world, case, "hop")
+    assert len(rules_of(world, hop)) == 4
+    found = {(v.control, v.target): v.finding for v in contain.prove(case, world.suspect).verdicts}
+    assert found["network.hop", world.vpc] is Finding.CONTRADICTED
+    assert groups_of(world, world.interfaces[0]) == [hop]
+    assert found["network.interface", world.interfaces[0]] is Finding.NOT_PROVED
+
+    report = network(case, world.suspect).apply()
+    assert report.complete, [s.to_dict() for s in report.steps]
+    assert rules_of(world, hop) == []
+    assert not [v for v in contain.prove(case, world.suspect).open if v.control.startswith("network")]
+    assert contain.undo_plan(case).apply().complete
+    assert sorted(groups_of(world, world.interfaces[0])) == sorted([world.web, world.admin])
 
 
 def test_a_new_group_that_aws_does_not_show_yet_is_waited_for(case, world):
