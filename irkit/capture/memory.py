@@ -24,7 +24,7 @@ from irkit.capture.run_command import POWERSHELL, SHELL
 from irkit.errors import WrongState
 from irkit.escape import for_terminal
 from irkit.journal import Kind
-from irkit.plan import Outcome, Running, Step
+from irkit.plan import Outcome, Running, Step, Undo
 
 if TYPE_CHECKING:
     from irkit.case import Case
@@ -156,4 +156,8 @@ def _kept(
     )
     kept = running.keep(record.encode("ascii"), kind=RECORD, name=RECORD_NAME, media_type="application/json",
                         partial=bool(missing))  # fmt: skip
-    return Outcome(result=result | {"record": kept.id}, missing=tuple(missing))
+    return Outcome(
+        result=result | {"record": kept.id},
+        missing=tuple(missing),
+        undo=Undo(impossible="evidence is not deleted, and what ran on the host has run"),
+    )
