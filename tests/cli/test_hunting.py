@@ -97,7 +97,10 @@ def account(tmp_path: Path) -> Iterator[Path]:
         s3.upload_file(
             str(trail), "shell-logs", f"AWSLogs/{ACCOUNT}/CloudTrail/us-east-1/2026/11/20/t.json.gz"
         )
-        Case.open("2026-11-sh", region="us-east-1", cases=tmp_path / "cases", responder="ana").close()
+        here = os.environ["IRKIT_SIMULATED"]
+        Case.open(
+            "2026-11-sh", region="us-east-1", cases=tmp_path / "cases", responder="ana", simulated=here
+        ).close()
         yield tmp_path / "cases"
     os.environ.clear()
     os.environ.update(before)
