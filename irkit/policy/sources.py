@@ -186,7 +186,7 @@ def _details(file: Path, document: Mapping[str, Any], into: Gathering) -> None:
         ("Role", "RolePolicyList"),
     ):
         for one in document.get(f"{kind}DetailList", []):
-            noted = into.note(one["Arn"], alias=one[f"{kind}Name"])
+            noted = into.note(str(one["Arn"]), alias=str(one[f"{kind}Name"]))
             noted.inline.extend(
                 (f"{one[f'{kind}Name']} {p['PolicyName']}", _decoded(p["PolicyDocument"], name))
                 for p in one.get(inline, [])

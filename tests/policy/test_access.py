@@ -18,9 +18,7 @@ from irkit.policy.world import World
 from tests.policy.mutation import weaker
 
 HOME = "123456789012"
-INTAKE, ACTIVE, HOLD, LOG = (
-    f"arn:aws:s3:::irkit-{name}-{HOME}-us-east-1" for name in ("intake", "active", "hold", "log")
-)
+INTAKE = f"arn:aws:s3:::irkit-intake-{HOME}-us-east-1"
 API = f"arn:aws:execute-api:us-east-1:{HOME}:abc123/live/POST"
 
 READ = {"s3:GetObject", "s3:GetObjectAttributes", "s3:GetObjectLegalHold", "s3:GetObjectRetention",
