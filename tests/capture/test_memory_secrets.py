@@ -10,9 +10,12 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlparse
 
 import pytest
 
@@ -213,3 +216,34 @@ def test_the_role_of_the_case_signs_by_a_session_of_its_own(
     assert made._credentials["AccessKeyId"] != case.aws.session().get_credentials().access_key
     for secret in made._credentials.values():
         assert secret not in repr(made)
+
+
+def test_no_link_outlives_the_session_that_signed_it_and_one_that_ends_soon_signs_no_more(
+    world: SimpleNamespace, open_case: Callable[..., Case], bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, made = memory_transfer.courier, []
+
+    def ending(*args: Any, **kwargs: Any) -> Any:
+        now = datetime.now(UTC)
+        lives = 1900 if not made else 3600
+        made.append(replace(original(*args, **kwargs), expires=now + timedelta(seconds=lives)))
+        return made[-1]
+
+    monkeypatch.setattr(memory_transfer, "courier", ending)
+    transfer = memory_transfer.Transfer(
+        case=open_case(), bucket=bucket, key="k", prefix="transfer/x/", part_bytes=5 << 20, role=None
+    )
+    transfer.reach()
+
+    def signed(link: str) -> tuple[str, int]:
+        asked = parse_qs(urlparse(link).query)
+        return asked["X-Amz-Credential"][0].partition("/")[0], int(asked["X-Amz-Expires"][0])
+
+    first, lives = signed(transfer._link("get_object", "transfer/x/tool"))
+    assert 1800 < lives <= 1900
+    assert signed(transfer._link("get_object", "transfer/x/tool"))[0] == first, "one session signs many"
+    transfer._courier = replace(made[0], expires=datetime.now(UTC) + timedelta(seconds=1700))
+    second, lives = signed(transfer._link("get_object", "transfer/x/tool"))
+    assert second != first
+    assert 3500 < lives <= 3600
+    assert len(transfer.signed_by) >= 1
