@@ -69,7 +69,8 @@ def _screenshot(running: Running, instance: Instance, requests: list[str]) -> st
         raise IrkitError("AWS answered without a JPEG picture")
     item = running.keep(
         picture, kind="console-screenshot", name="console.jpg", media_type="image/jpeg",
-        notes={"service": "ec2", "operation": "get_console_screenshot", "params": {"WakeUp": False}},
+        notes={"service": "ec2", "operation": "get_console_screenshot", "params": {"WakeUp": False}}
+        | instance.place,
     )  # fmt: skip
     return item.id
 
@@ -93,7 +94,7 @@ def _output(running: Running, instance: Instance, requests: list[str]) -> str:
         text.encode("utf-8", "surrogateescape"), kind="console-output", name="console.txt", media_type="text/plain",
         notes={
             "service": "ec2", "operation": "get_console_output", "params": {"Latest": latest},
-            "written_at": plain(answer.get("Timestamp")), "limit": "AWS keeps the last 64 KiB",
+            "written_at": plain(answer.get("Timestamp")), "limit": "AWS keeps the last 64 KiB", **instance.place,
         },
     )  # fmt: skip
     return item.id

@@ -97,7 +97,8 @@ def _begin(running: Running, instance: Instance, label: str) -> Outcome:
     item = running.keep(
         _document(instance, pairs.values(), label), kind="disk-snapshots", name="snapshots.json",
         media_type="application/json",
-        notes={"service": "ec2", "operation": "create_snapshots", "set": label, "state": "as begun"},
+        notes={"service": "ec2", "operation": "create_snapshots", "set": label, "state": "as begun"}
+        | instance.place,
     )  # fmt: skip
     left = [
         f"{v.id} ({v.device}): no snapshot of it in the set" for v in instance.volumes if v.id not in pairs
@@ -253,7 +254,7 @@ def _complete(running: Running, instance: Instance) -> Outcome:
     item = running.keep(
         _document(instance, (last[i] for i in ids), str(begun.get("set", ""))), kind="disk-snapshots",
         name="snapshots-complete.json", media_type="application/json",
-        notes={"service": "ec2", "operation": "describe_snapshots", "state": "as completed"},
+        notes={"service": "ec2", "operation": "describe_snapshots", "state": "as completed"} | instance.place,
     )  # fmt: skip
     done = {s["VolumeId"]: s["SnapshotId"] for s in last.values() if s.get("State") == "completed"}
     return Outcome(

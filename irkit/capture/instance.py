@@ -88,6 +88,11 @@ class Instance:
         return for_terminal(self.tags.get("Name") or self.id)
 
     @property
+    def place(self) -> dict[str, str]:
+        """Where it is, as notes of an evidence item: account and region."""
+        return {"account": self.account, "region": self.region}
+
+    @property
     def scaling_group(self) -> str | None:
         """The Auto Scaling group that launched it, by the tag that AWS sets and no user can."""
         return self.tags.get("aws:autoscaling:groupName")

@@ -64,12 +64,18 @@ def _act(running: Running, instance: Instance) -> Outcome:
     answers = [a for a in asker.answers if a.ok]
     missing = tuple(_gap(a) for a in asker.answers if not a.ok and not _none_here(a))
     running.progress(f"{len(answers)} answers, {len(missing)} refusals")
-    batch = [*_raw(running, answers), *_user_data(running, answers, instance)]
+    batch = [*_raw(running, answers, instance.account), *_user_data(running, answers, instance)]
     absent = [_gap(a) for a in asker.answers if _none_here(a)] + asker.absent
     view = tidy(instance, answers) | {"missing": list(missing), "absent": absent}
     text = (json.dumps(plain(view), indent=1, sort_keys=True) + "\n").encode("ascii")
     batch.append(
-        _staged(running, text, kind="instance", name="instance.json", notes={"answers": len(answers)})
+        _staged(
+            running,
+            text,
+            kind="instance",
+            name="instance.json",
+            notes={"answers": len(answers), **instance.place},
+        )
     )
     items = running.case.evidence.commit(batch)
     return Outcome(
@@ -110,7 +116,7 @@ def _staged(running: Running, data: bytes, *, kind: str, name: str, media: str =
     return staged
 
 
-def _raw(running: Running, answers: list[Answer]) -> Iterator[Staged]:
+def _raw(running: Running, answers: list[Answer], account: str) -> Iterator[Staged]:
     counts: dict[str, int] = {}
     for answer in sorted(
         answers, key=lambda a: (a.service, a.operation, json.dumps(plain(a.params), sort_keys=True))
@@ -122,6 +128,7 @@ def _raw(running: Running, answers: list[Answer]) -> Iterator[Staged]:
         notes = {
             "service": answer.service, "operation": answer.operation, "params": answer.params, "region": answer.region,
             "asked_at": answer.asked_at, "pages": len(answer.pages), "request_ids": answer.request_ids,
+            "account": account,
         }  # fmt: skip
         yield _staged(running, answer.to_json(), kind=KIND, name=f"{name}.json", notes=notes)
 
@@ -153,6 +160,7 @@ def _user_data(running: Running, answers: list[Answer], instance: Instance) -> I
         "service": "ec2",
         "operation": "describe_instance_attribute",
         "decoded": "base64",
+        **instance.place,
     }
     yield _staged(
         running, data, kind="user-data", name="user-data", media="application/octet-stream", notes=notes

@@ -28,6 +28,7 @@ from irkit.canonical import plain
 from irkit.errors import BadInput, IntegrityError, IrkitError, WrongState
 from irkit.evidence import bucket as buckets
 from irkit.evidence.bucket import Retention
+from irkit.journal import Kind
 from irkit.plan import Outcome, Plan, Running, Step, Undo
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 # One PUT takes 5 GiB at most; what is larger goes up in parts, each with a checksum of its own.
 _ONE_PUT = 5 * 1024**3
 _WORKERS = 8
+VERB = "evidence.deposit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +124,27 @@ def plan(
     )  # fmt: skip
     items = case.evidence.items()
     step = Step(
-        verb="evidence.deposit",
+        verb=VERB,
         target=f"s3://{target}",
         title=f"copy {len(items)} items to s3://{target}, each checked by its SHA-256, none overwritten",
-        args={"items": len(items), "last": items[-1].sha256 if items else "", **terms.args()},
+        args={
+            "items": len(items),
+            "last": items[-1].sha256 if items else "",
+            **terms.args(),
+            **_again(case, f"s3://{target}"),
+        },
         act=partial(_deposit, bucket=target, terms=terms),
         reversible="cannot be undone: evidence is not deleted",
         deadline=deadline,
     )
     return Plan(case, [step], title=f"deposit in s3://{target}")
+
+
+def _again(case: Case, target: str) -> dict[str, int]:
+    """What makes a deposit another step than the last one there that left something out; nothing if none did."""
+    done = [e for e in case.journal.entries if e.kind is Kind.DONE and e.body.get("verb") == VERB]
+    short = [e.seq for e in done if e.body.get("target") == target and e.body.get("missing")]
+    return {"again": short[-1]} if short else {}
 
 
 def _target(case: Case, name: str, terms: Terms) -> tuple[_Target, buckets.Bucket]:

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from irkit import capture
 from irkit.capture import quotas
 from irkit.capture.destination import Destination, Lock
 from irkit.case import Case
+from irkit.cli import cli
 from irkit.errors import BadInput, InvalidName, InvalidParameter, NotFound
 from irkit.evidence import verify
 from irkit.plan import Plan, Report, Status
@@ -344,3 +346,19 @@ def test_a_destination_that_makes_no_sense_is_refused_before_anything_is_done(
         Destination.of(case, given=given)
     assert "\x1b" not in str(refused.value)
     assert refused.value.hint
+
+
+def test_the_command_keeps_what_it_is_told_to_and_refuses_what_makes_no_sense(
+    world: SimpleNamespace, open_case: Callable[..., Case], keys: SimpleNamespace
+) -> None:
+    case = open_case(simulated=world.sim.world_id)
+    asked = ["capture", keys.instance, "--case", str(case.root), "--only", "disks", "--only", "keep"]
+    planned = CliRunner().invoke(cli, [*asked, "--keep", "snapshot_lock=governance:7", "--json"])
+    verbs = [s["verb"] for s in json.loads(planned.stdout)["steps"]]
+    assert verbs.count("capture.keep.lock") == 3
+    assert tagged(world, case, far=False) == []
+    done = CliRunner().invoke(cli, [*asked, "--keep", "snapshot_lock=governance:7", "--apply", "--json"])
+    assert done.exit_code == 0, done.output
+    for wrong in ("snapshot_lock=for-ever", "bucket=x", "snapshot_lock"):
+        refused = CliRunner().invoke(cli, [*asked, "--keep", wrong])
+        assert isinstance(refused.exception, BadInput), wrong

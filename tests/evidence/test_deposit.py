@@ -129,6 +129,10 @@ def test_an_object_that_may_not_be_put_is_missing_and_the_others_go_up(
     running.faults.inject("s3", "PutObject", "AccessDenied", status=403, when=lambda r: "a.txt" in r.uri)
     (step,) = deposited(case).steps
     assert [m.partition(": not allowed")[0] for m in step.missing] == [case.evidence.items()[0].path]
+    (again,) = deposited(case).steps  # what was left out is tried again, what is there is left
+    assert (again.missing, again.earlier) == ((), False)
+    (third,) = deposited(case).steps
+    assert third.missing == ()
 
 
 def test_without_a_bucket_nothing_is_planned(case: Case) -> None:
