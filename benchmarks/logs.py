@@ -1,183 +1,176 @@
-"""Logs into tables, and questions to them: irkit beside the floor (decompression alone) and the usual ways in pandas.
+"""Logs into tables: irkit beside the floor (decompression alone), the usual ways in pandas, and other readers.
 
-The data are the scenario's own logs, made for several seeds, so nothing is downloaded. Slow ways run on a part of the
-files and are scaled up, which is printed. CPU seconds of this process; ratios are what to look at.
+The data are generated (`benchmarks/generate`), the same for the same seed. Each way runs in a process of its own, which
+reports wall time, CPU time and peak memory, imports left out. Slow ways run on a part and are scaled, which is printed.
+Ratios to the floor of the same run are what to look at, of CPU time where others use the machine: absolute figures
+depend on the machine and on its neighbours. `x floor` is of wall time, `CPU x` and `x irkit` are of CPU time.
+
+    python benchmarks/logs.py                   60 MB of CloudTrail, 1 million flow records
+    python benchmarks/logs.py --full            1.95 GB in 2,000 files, 50 million flow records: takes a while
+    python benchmarks/logs.py --keep DIR        generate there, and use what is there already
+
+msgspec and polars are measured where they are installed.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
+import argparse
 import json
+import resource
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-SEEDS = (7, 8, 9)
-AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
-FLOW_COLUMNS = (
-    "version account_id interface_id srcaddr dstaddr srcport dstport protocol packets bytes start end action "
-    "log_status"
-)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.generate import flow, trail
+from benchmarks.ways import WAYS, Way
 
 
-def make(folder: Path) -> tuple[list[Path], list[Path]]:
-    """CloudTrail and flow log files of all seeds, in AWS's layout."""
-    from irkit.sim.scenarios.web_to_role_theft.attack import attack
-    from irkit.sim.scenarios.web_to_role_theft.background import background
-    from irkit.sim.scenarios.web_to_role_theft.delivery import trail_files
-    from irkit.sim.scenarios.web_to_role_theft.flows import flows
-    from irkit.sim.scenarios.web_to_role_theft.story import tell
-
-    trail: list[Path] = []
-    network: list[Path] = []
-    for seed in SEEDS:
-        story = tell(seed=seed, at=AT)
-        records = [*background(story), *attack(story).records]
-        records.sort(key=lambda record: str(record["eventTime"]))
-        for kind, files, into in (
-            ("trail", trail_files(story, records), trail),
-            ("flow", flows(story).files, network),
-        ):
-            for key, content in files:
-                path = folder / kind / str(seed) / key
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-                into.append(path)
-    return trail, network
+def measured(way: str, folder: Path, scratch: Path, share: float) -> dict[str, float]:
+    """Seconds, CPU seconds, peak MiB and the result of `way` on a share of the files, in a process of its own."""
+    command = [sys.executable, __file__, "--way", way, str(folder), str(scratch), str(share)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(f"{way} failed: {ran.stderr[-800:]}")
+    found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    return found
 
 
-def cpu(work: Callable[[], object]) -> float:
-    """CPU seconds of `work`, all threads."""
-    begun = time.process_time()
-    work()
-    return time.process_time() - begun
-
-
-def floor(files: list[Path]) -> None:
-    """Decompress and throw away, with the fastest library there is."""
-    import deflate
-
-    for path in files:
-        content = path.read_bytes()
-        deflate.gzip_decompress(content, int.from_bytes(content[-4:], "little"))
-
-
-def plain_gzip(files: list[Path]) -> None:
-    """Decompress with the standard library."""
-    for path in files:
-        gzip.decompress(path.read_bytes())
-
-
-def normalized(files: list[Path]) -> Any:
-    """What most notebooks do: `pandas.json_normalize` for each file, and concatenate."""
-    import pandas as pd
-
-    return pd.concat(
-        [pd.json_normalize(json.loads(gzip.decompress(path.read_bytes()))["Records"]) for path in files]
+def run(name: str, folder: Path, scratch: Path, share: float) -> None:
+    """Do one way here and print what it took."""
+    way = WAYS[name]
+    for module in way.imports:
+        __import__(module)
+    files = sorted(folder.rglob("*.gz"))
+    step = max(1, round(1 / share))
+    chosen = files[::step]
+    size = sum(path.stat().st_size for path in chosen) / sum(path.stat().st_size for path in files)
+    cpu, wall = _cpu(), time.monotonic()
+    rows = way.work(chosen if step > 1 or not way.takes_folder else [folder], scratch)
+    print(
+        json.dumps(
+            {
+                "wall": time.monotonic() - wall,
+                "cpu": _cpu() - cpu,
+                "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "rows": rows,
+                "share": size,
+            }
+        )
     )
 
 
-def by_hand(files: list[Path]) -> Any:
-    """A careful analyst: the interesting fields by hand, the rest as JSON."""
-    import pandas as pd
-
-    rows = []
-    for path in files:
-        for record in json.loads(gzip.decompress(path.read_bytes()))["Records"]:
-            identity = record.get("userIdentity") or {}
-            rows.append(
-                {
-                    "event_time": record["eventTime"],
-                    "event_source": record["eventSource"],
-                    "event_name": record["eventName"],
-                    "region": record["awsRegion"],
-                    "source_ip": record.get("sourceIPAddress"),
-                    "user_agent": record.get("userAgent"),
-                    "error_code": record.get("errorCode"),
-                    "arn": identity.get("arn"),
-                    "access_key_id": identity.get("accessKeyId"),
-                    "request": json.dumps(record.get("requestParameters")),
-                    "response": json.dumps(record.get("responseElements")),
-                }
-            )
-    return pd.DataFrame(rows)
+def _cpu() -> float:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def flows_in_pandas(files: list[Path]) -> Any:
-    """Flow logs with `pandas.read_csv` for each file."""
-    import pandas as pd
-
-    names = FLOW_COLUMNS.split()
-    return pd.concat(
-        [
-            pd.read_csv(
-                io.BytesIO(gzip.decompress(path.read_bytes())), sep=" ", header=0, names=names, na_values="-"
-            )
-            for path in files
-        ]
+def show(kind: str, folder: Path, megabytes: float, rows: int, *, small: float) -> dict[str, float]:
+    """Measure every way of a kind and print a table; the CPU seconds of each, scaled."""
+    print(f"\n{kind}: {megabytes:,.0f} MB unpacked, {rows:,} records")
+    print(
+        f"{'':46}{'wall s':>9}{'CPU s':>9}{'MB/s':>8}{'peak MiB':>10}{'x floor':>9}{'CPU x':>7}{'x irkit':>9}"
     )
-
-
-def show(title: str, rows: list[tuple[str, float, float]], megabytes: float) -> None:
-    """A table of ways with their CPU seconds, the speed, and the ratio to irkit."""
-    ours = next(seconds for name, seconds, _ in rows if name.startswith("irkit"))
-    print(f"\n{title}\n{'':44}{'CPU s':>8}{'MB/s':>8}{'x irkit':>9}")
-    for name, seconds, share in rows:
-        note = "" if share == 1 else f"   scaled from {share:.0%}"
-        print(f"{name:44}{seconds:8.2f}{megabytes / seconds:8.0f}{seconds / ours:9.2f}{note}")
+    found: list[tuple[Way, dict[str, float]]] = []
+    for name, way in WAYS.items():
+        if way.kind != kind:
+            continue
+        if any(find_spec(module.partition(".")[0]) is None for module in way.imports):
+            print(f"{way.title:46} not installed")
+            continue
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            found.append((way, measured(name, folder, Path(scratch), small if way.slow else 1.0)))
+    walls = {way.name: one["wall"] / one["share"] for way, one in found}
+    costs = {way.name: one["cpu"] / one["share"] for way, one in found}
+    floor, ours = f"{kind} floor", f"{kind} irkit"
+    for way, one in found:
+        wall, note = walls[way.name], "" if one["share"] > 0.99 else f"  scaled from {one['share']:.0%}"
+        print(
+            f"{way.title:46}{wall:9.2f}{costs[way.name]:9.2f}{megabytes / wall:8.0f}{one['peak']:10.0f}"
+            f"{wall / walls[floor]:9.1f}{costs[way.name] / costs[floor]:7.1f}{costs[way.name] / costs[ours]:9.2f}{note}",
+            flush=True,
+        )
+    return costs
 
 
 def main() -> int:
-    """Print the tables; exit 1 when `json_normalize` would have been faster."""
-    import pandas as pd
+    """Print the tables; 1 when irkit costs more than what it is measured against."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--full", action="store_true", help="1.95 GB of CloudTrail and 50 million flow records"
+    )
+    parser.add_argument("--megabytes", type=float, default=60)
+    parser.add_argument("--files", type=int, default=60)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument(
+        "--samples", type=Path, action="append", default=[], help="real CloudTrail to draw from"
+    )
+    parser.add_argument("--keep", type=Path, help="where to keep the data for another run")
+    parser.add_argument(
+        "--way", nargs=4, metavar=("NAME", "FOLDER", "SCRATCH", "SHARE"), help=argparse.SUPPRESS
+    )
+    given = parser.parse_args()
+    if given.way:
+        name, folder, scratch, share = given.way
+        run(name, Path(folder), Path(scratch), float(share))
+        return 0
+    if given.full:
+        given.megabytes, given.files, given.lines = 2140, 2000, 50_000_000
+    with tempfile.TemporaryDirectory() as temporary:
+        home = given.keep or Path(temporary)
+        costs = _trail(home / "trail", given) | _flow(home / "flow", given)
+    behind = [
+        rival
+        for ours, rivals in {
+            "CloudTrail irkit": ("CloudTrail by hand", "CloudTrail json_normalize"),
+            "flow irkit": ("flow DuckDB",),
+        }.items()
+        for rival in rivals
+        if rival in costs and costs[rival] < costs[ours]
+    ]
+    if behind:
+        print(f"\ncosts more than: {', '.join(behind)}")
+    return int(bool(behind))
 
-    from irkit import hunt, logs
+
+def _trail(folder: Path, given: argparse.Namespace) -> dict[str, float]:
+    if not (folder / "truth.json").exists():
+        spec = trail.Spec(
+            into=folder, megabytes=given.megabytes, files=given.files, samples=tuple(given.samples)
+        )
+        trail.generate(spec)
+    truth = json.loads((folder / "truth.json").read_text())
+    costs = show("CloudTrail", folder, truth["bytes_json"] / 1e6, truth["total_events"], small=0.1)
+    _check(folder, truth)
+    return costs
+
+
+def _check(folder: Path, truth: dict[str, object]) -> None:
+    """What is fast must also be right: the planted incident is found in what was read."""
+    from irkit.logs import ingest
     from irkit.tables import Tables
 
-    pd.DataFrame({"imports": ["are not part of the measurement"]}).to_json()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        trail, network = make(folder)
-        trail_mb = sum(len(gzip.decompress(p.read_bytes())) for p in trail) / 1e6
-        flow_mb = sum(len(gzip.decompress(p.read_bytes())) for p in network) / 1e6
-        tenth = trail[::10]
-        share = sum(p.stat().st_size for p in tenth) / sum(p.stat().st_size for p in trail)
-        report = []
-        rows = [
-            ("decompression alone, libdeflate", cpu(lambda: floor(trail)), 1.0),
-            ("decompression alone, zlib", cpu(lambda: plain_gzip(trail)), 1.0),
-            (
-                "irkit logs ingest, to Parquet",
-                cpu(lambda: report.append(logs.ingest(folder / "trail", folder / "t"))),
-                1.0,
-            ),
-            ("pandas, fields by hand, in memory only", cpu(lambda: by_hand(trail)), 1.0),
-            ("pandas.json_normalize, in memory only", cpu(lambda: normalized(tenth)) / share, share),
-        ]
-        show(f"CloudTrail: {len(trail)} files, {trail_mb:.0f} MB of JSON. {report[0]!r}", rows, trail_mb)
-        slower = rows[2][1] > rows[4][1]
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        report = ingest(folder, Path(scratch))
+        with Tables.open(scratch) as tables:
+            (found,) = tables.rows(
+                "select count(*) filter (where source_ip = $ip),"
+                " sum(bytes_out) filter (where source_ip = $ip and event_name = 'GetObject') from cloudtrail",
+                {"ip": truth["attacker_ip"]},
+            )
+    right = (report.records, *found) == (truth["total_events"], truth["events"], truth["s3_bytes_out"])
+    print(f"{'every record, and the planted incident to the byte':46} {'found' if right else 'NOT FOUND'}")
 
-        rows = [
-            ("decompression alone, libdeflate", cpu(lambda: floor(network)), 1.0),
-            (
-                "irkit logs ingest, to Parquet",
-                cpu(lambda: report.append(logs.ingest(folder / "flow", folder / "t"))),
-                1.0,
-            ),
-            ("pandas.read_csv, in memory only", cpu(lambda: flows_in_pandas(network)), 1.0),
-        ]
-        show(f"Flow logs: {len(network)} files, {flow_mb:.0f} MB of text. {report[1]!r}", rows, flow_mb)
 
-        tables = Tables.open(folder / "t")
-        print(f"\nQuestions over all of it, the answer as a DataFrame\n{'':44}{'CPU s':>8}")
-        for name in ("denied_calls", "coverage", "top_talkers", "api_activity"):
-            print(f"{name:44}{cpu(lambda name=name: hunt.ask(tables, name)):8.2f}")  # type: ignore[misc]
-    return int(slower)
+def _flow(folder: Path, given: argparse.Namespace) -> dict[str, float]:
+    if not (folder / "truth.json").exists():
+        flow.generate(flow.FlowSpec(into=folder, lines=given.lines))
+    truth = json.loads((folder / "truth.json").read_text())
+    return show("flow", folder, truth["bytes_text"] / 1e6, truth["lines"], small=0.1)
 
 
 if __name__ == "__main__":

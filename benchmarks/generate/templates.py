@@ -57,7 +57,7 @@ def template(record: dict[str, Any]) -> Template | None:
     identity = record.get("userIdentity") or {}
     if str(record.get("eventName", "")).startswith("AssumeRole") and not record.get("errorCode"):
         return None
-    service = identity.get("type") == "AWSService" or not identity.get("arn")
+    service = _by_service(record)
     if not service:
         record |= {
             "userIdentity": "\x00WHO\x00",
@@ -91,30 +91,36 @@ def template(record: dict[str, Any]) -> Template | None:
     return Template(service, tuple(pieces[::3]), holes)
 
 
+def _kind(record: dict[str, Any]) -> tuple[bool, str, str, str]:
+    return (
+        _by_service(record),
+        str(record.get("eventSource")),
+        str(record.get("eventName")),
+        str(record.get("errorCode") or ""),
+    )
+
+
+def _by_service(record: dict[str, Any]) -> bool:
+    identity = record.get("userIdentity") or {}
+    return identity.get("type") == "AWSService" or not identity.get("arn")
+
+
 def choices(records: Iterable[dict[str, Any]]) -> tuple[dict[bool, Choice], list[str]]:
     """Templates of services' (True) and of people's (False) records, and the user agents among them."""
     kinds: defaultdict[tuple[bool, str, str, str], list[Template]] = defaultdict(list)
     counts: Counter[tuple[bool, str, str, str]] = Counter()
     agents: set[str] = set()
     for record in records:
-        made = template(record)
-        if made is None:
-            continue
-        kind = (
-            made.service,
-            str(record.get("eventSource")),
-            str(record.get("eventName")),
-            str(record.get("errorCode") or ""),
-        )
+        kind = _kind(record)
         counts[kind] += 1
-        if len(kinds[kind]) < _KEPT_OF_A_KIND:
+        if len(kinds[kind]) < _KEPT_OF_A_KIND and (made := template(record)) is not None:
             kinds[kind].append(made)
         agent = record.get("userAgent")
-        if isinstance(agent, str) and not made.service and len(agent) < 300:
+        if isinstance(agent, str) and not kind[0] and len(agent) < 300:
             agents.add(agent)
     found: dict[bool, Choice] = {}
     for service in (True, False):
-        mine = sorted(kind for kind in kinds if kind[0] is service)
+        mine = sorted(kind for kind, made in kinds.items() if made and kind[0] is service)
         if mine:
             weights = tuple(accumulate(counts[kind] ** _FLATTENED for kind in mine))
             found[service] = Choice(tuple(tuple(kinds[kind]) for kind in mine), weights)

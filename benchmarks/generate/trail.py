@@ -72,7 +72,7 @@ class _Plan:
 def generate(spec: Spec, *, jobs: int = 2) -> dict[str, object]:
     """Write the files and `truth.json`; returns what the latter holds."""
     plan = _planned(spec)
-    with ProcessPoolExecutor(jobs, initializer=_prepare, initargs=(spec,)) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_prepare, initargs=(spec, plan)) as pool:
         sizes = list(pool.map(_written, range(spec.files), chunksize=8))
     truth = plan.truth | {
         "files": spec.files,
@@ -87,8 +87,8 @@ def generate(spec: Spec, *, jobs: int = 2) -> dict[str, object]:
 _prepared: list[tuple[Spec, _Plan]] = []
 
 
-def _prepare(spec: Spec) -> None:
-    _prepared.append((spec, _planned(spec)))
+def _prepare(spec: Spec, plan: _Plan) -> None:
+    _prepared.append((spec, plan))
 
 
 def _planned(spec: Spec) -> _Plan:
