@@ -395,7 +395,7 @@ def test_a_dump_too_large_for_this_disk_is_hashed_and_left_in_the_bucket(
     world: SimpleNamespace, with_tool: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "_ROOM_TO_LEAVE", 1 << 60)
-    case = with_tool()
+    case = with_tool(memory_tool_args="acquire -")  # by standard output, as a tool that is told no pipe
     report = plan(world, case).apply()
     assert report.exit_code == 0
     assert case.evidence.items(kind="memory") == []
