@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 BLOCK = 512 * 1024
-BLOCKS = 1_500
+BLOCKS = 1_000
 WORKERS = 32
 ROUNDS = 3
 REGION = "us-east-1"
@@ -89,6 +89,7 @@ def serve(public: str, private: str) -> None:
     server = socket.create_server(("127.0.0.1", 0), backlog=256)
     print(server.getsockname()[1], flush=True)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    threading.Thread(target=end_with_the_bench, daemon=True).start()
     while True:
         connection, _ = server.accept()
         if os.fork() == 0:  # a process each: the server's Python lock is not to be measured
@@ -96,6 +97,12 @@ def serve(public: str, private: str) -> None:
             answer(connection, context, block)
             os._exit(0)
         connection.close()
+
+
+def end_with_the_bench() -> None:
+    """End the server and the processes that it started once nobody holds the other end of its input."""
+    sys.stdin.read()
+    os.killpg(0, signal.SIGKILL)
 
 
 def answer(connection: socket.socket, context: ssl.SSLContext, block: bytes) -> None:
@@ -199,6 +206,16 @@ class Bench:
                 hashlib.file_digest(image, "sha256")
         path.unlink()
 
+    def floor(self) -> None:
+        """What no client can do without, besides TLS: the SHA-256 of each block, and writing it."""
+        path, data = self.scratch / "floor.raw", os.urandom(BLOCK)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        for index in range(BLOCKS):
+            hashlib.sha256(data).digest()
+            os.pwrite(file, data, index * BLOCK)
+        os.close(file)
+        path.unlink()
+
     def ours(self, transport: str, *, whole: bool) -> None:
         """The same by irkit, and with `whole` the image's hash, its list of blocks and a durable record of progress."""
         from irkit.capture.image.blocks import Listing
@@ -263,7 +280,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=where, prefix="irkit-bench-") as scratch:
         public, private = certificate(Path(scratch))
         command = [sys.executable, __file__, "serve", str(public), str(private)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as server:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as server:
             try:
                 assert server.stdout is not None  # noqa: S101 - it was asked for above
                 bench = Bench(f"https://localhost:{int(server.stdout.readline())}", public, Path(scratch))
@@ -275,6 +293,7 @@ def main() -> int:
                         plain: lambda: bench.plain(whole=False),
                         first: lambda: bench.ours("boto3", whole=False),
                         second: lambda: bench.ours("raw", whole=False),
+                        "SHA-256 and write alone": bench.floor,
                     },
                 )
                 whole = compared(

@@ -33,7 +33,7 @@ _THROTTLED_TRIES = 14
 _TOKEN_TRIES = 3
 _LONGEST_PAUSE = 20.0
 _FIRST_PAUSE = 0.1
-_AT_FIRST = 8
+_AT_FIRST = 4
 # Processors at work above which more threads only wait for each other.
 _BUSY = 0.9
 _EASED_SECONDS = 5.0
