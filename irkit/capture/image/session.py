@@ -59,7 +59,7 @@ class SessionConnection:
         answer = to.session.send(AWSPreparedRequest("GET", url, headers, None, True))
         told = {name.lower(): value for name, value in answer.headers.items()}
         if answer.status_code != 200:
-            raise refusal(answer.status_code, told, StreamingBody(answer.raw, None).read())
+            raise refusal(answer.status_code, told, _read(answer.raw))
         data = self._body(answer.raw, told.get("content-length", ""))
         return Received(data, told.get("x-amz-checksum", ""), told.get("x-amz-checksum-algorithm", ""))
 
@@ -70,7 +70,7 @@ class SessionConnection:
         """The body, in the buffer where urllib3 lets the socket write there; its own `readinto` copies twice."""
         source = getattr(raw, "_fp", None)
         if not length.isdecimal() or int(length) > len(self._view) or not hasattr(source, "readinto"):
-            return memoryview(StreamingBody(raw, None).read())
+            return memoryview(_read(raw))
         try:
             data = self._filled(source, int(length))
         except BaseException:
@@ -87,3 +87,9 @@ class SessionConnection:
                 raise MalformedError(f"{got} of {whole} bytes came")
             got += count
         return self._view[:whole]
+
+
+def _read(raw: Any) -> bytes:
+    """All of a body, with urllib3's errors as botocore's."""
+    unknown: Any = None  # its length, which the caller checks
+    return bytes(StreamingBody(raw, unknown).read())
