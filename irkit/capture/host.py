@@ -32,10 +32,10 @@ _VOLATILE_TEXTS = ("sockets", "neighbours", "routes", "addresses", "logins", "mo
 _VOLATILE = ("host", "processes", "sockets", *(f"text:{t}" for t in _VOLATILE_TEXTS))
 _SETTINGS = ("cron", "keys", "preload", "accounts", "sudoers", "units", "histories",
              *(f"text:{t}" for t in ("timers", "services", "containers", "firewall", "disks")))  # fmt: skip
-_MORE = ("at", "ssh", "startup", *(
-    f"text:{t}"
-    for t in ("deleted_files", "sniffers", "container_processes", "bpf", "kernel", "packages", "setuid")
-))  # fmt: skip
+_MORE_TEXTS = (
+    "hidden_modules", "deleted_files", "sniffers", "container_processes", "bpf", "kernel", "packages", "setuid",
+)  # fmt: skip
+_MORE = ("at", "ssh", "startup", *(f"text:{t}" for t in _MORE_TEXTS))
 _LINUX_GROUPS = (_VOLATILE, _SETTINGS, _MORE, ("web_shells", "files"), ("web_logs",), ("system_logs",))
 _WINDOWS_GROUPS = (
     ("host", "processes"), ("tcp", "udp", "dns", "neighbours", "routes", "addresses", "sessions", "pipes"),

@@ -32,6 +32,7 @@ _PLANTED = {
     "etc/ssh/sshd_config": "AuthorizedKeysCommand /usr/bin/backdoor\n",
     "etc/udev/rules.d/99-x.rules": 'RUN+="/tmp/.udev"\n',
     "etc/modules-load.d/rootkit.conf": "diamorphine\n",
+    "sys/module/diamorphine/initstate": "live\n",
     "tmp/rootshell": "x",
 }
 _HIDES = (  # an open file that is in no folder any more
@@ -88,6 +89,7 @@ def test_what_was_planted_before_the_host_started_is_in_the_facts(
     assert "/tmp/rootshell" in seen.texts["setuid"]
     modules = Path("/proc/modules")  # the kernel is this machine's, and may have none
     assert seen.texts["modules"] == (modules.read_text() if modules.exists() else "")
+    assert seen.texts["hidden_modules"] == "diamorphine\n", "which /proc/modules does not list"
     assert "Linux version" in seen.texts["kernel"]
     root = world.sim.hosts.find(suspect).root
     assert not [p for p in root.rglob("*owned*") if "profile.d" not in str(p)]

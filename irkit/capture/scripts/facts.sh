@@ -269,6 +269,7 @@ containers() {
 # Files that are open and in no folder any more, and memory that a program runs from without a file (memfd).
 deleted_files() {
   for dir in /proc/[0-9]*; do
+    late && return 124
     ls -l "$dir/fd" "$dir/map_files" 2>/dev/null | sed -n "s,.* -. \\(.*(deleted)\\)\$,${dir#/proc/} \\1,p" | sort -u | head -n 50
   done
 }
@@ -276,7 +277,17 @@ deleted_files() {
 # Which processes are in a container, whatever engine runs it: the kernel's own word, when no engine gives one.
 container_processes() {
   for dir in /proc/[0-9]*; do
+    late && return 124
     sed -n "s,.*\\(docker\\|containerd\\|crio\\|kubepods\\|libpod\\|lxc\\|podman\\),${dir#/proc/} &,p" "$dir/cgroup" 2>/dev/null
+  done
+}
+
+# Modules that the kernel has and does not list: some root kits take themselves off the list only.
+hidden_modules() {
+  for state in /sys/module/*/initstate; do
+    [ -e "$state" ] || continue
+    name=${state%/initstate}
+    grep -q "^${name##*/} " /proc/modules 2>/dev/null || printf '%s\n' "${name##*/}"
   done
 }
 
@@ -327,6 +338,7 @@ facts() {
   section text:addresses 131072 first_of ip address -- ifconfig -a
   section text:logins 131072 logins
   section text:modules 131072 first_of cat /proc/modules
+  section text:hidden_modules 65536 hidden_modules
   section text:deleted_files 262144 deleted_files
   section text:sniffers 65536 sniffers
   section text:mounts 131072 first_of cat /proc/mounts
