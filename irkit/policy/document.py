@@ -27,6 +27,7 @@ _ELEMENTS = {
 }  # fmt: skip
 # What stands for a parameter without a value. A deny cannot be left out of the reckoning as a grant can.
 _PLACEHOLDER = re.compile(r"<([A-Za-z][A-Za-z0-9:._-]*)>")
+_EQUALITY = re.compile(r"(?:for(?:any|all)values?:)?string(?:not)?equals(?:ifexists)?")
 _ACTION = re.compile(r"\*|[A-Za-z0-9*?-]+:[A-Za-z0-9*?]+")
 
 
@@ -145,12 +146,8 @@ def _statement(one: Mapping[str, Any], kind: Kind, policy: str, number: int, *, 
     if resources is not None and kind is Kind.TRUST:
         raise _bad(where, "names a resource, which a trust policy cannot", "remove it")
     _right_for(kind, one, effect, actions, where)
-    if effect == "Deny" and (open_ := _PLACEHOLDER.search(json.dumps(one, default=str))):
-        raise _bad(
-            where,
-            f"denies depending on {for_terminal(open_.group())}, which has no value",
-            f"--param {open_.group(1)}=…",
-        )
+    if effect == "Deny":
+        _decided(one, where)
     return Statement(
         policy=policy,
         number=number,
@@ -181,6 +178,22 @@ def _right_for(kind: Kind, one: Mapping[str, Any], effect: str, actions: list[st
             raise _bad(
                 where, "names a principal, which a resource control policy cannot", 'use "Principal": "*"'
             )
+
+
+def _decided(one: Mapping[str, Any], where: str) -> None:
+    """Raise when a deny depends on a parameter without a value, other than as a text that keys are equal to or not.
+
+    There the placeholder stands for itself: a witness then has it as the key's value.
+    """
+    condition = one.get("Condition")
+    blocks = condition if isinstance(condition, Mapping) else {}
+    rest = {**one, "Condition": {k: v for k, v in blocks.items() if not _EQUALITY.fullmatch(str(k).lower())}}
+    if open_ := _PLACEHOLDER.search(json.dumps(rest, default=str)):
+        raise _bad(
+            where,
+            f"denies depending on {for_terminal(open_.group())}, which has no value",
+            f"--param {open_.group(1)}=…",
+        )
 
 
 def _sid(one: Mapping[str, Any], where: str) -> str | None:

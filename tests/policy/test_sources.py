@@ -442,3 +442,17 @@ def test_a_policy_in_a_folder_is_not_given_to_those_whose_policies_are_described
 
     assert not allowed(world, "Role", "s3:GetObject", "arn:aws:s3:::b/k")
     assert allowed(world, f"arn:aws:iam::{HOME}:role/elsewhere", "s3:GetObject", "arn:aws:s3:::b/k")
+
+
+def test_a_deny_may_compare_a_key_with_a_parameter_without_a_value_which_then_stands_for_itself(
+    write: Any,
+) -> None:
+    other = """{Effect: Deny, Action: 's3:*', Resource: '*',
+                Condition: {StringNotEqualsIfExists: {aws:PrincipalOrgID: !Ref Unsaid}}}"""
+    both = f"[{{Effect: Allow, Action: 's3:*', Resource: '*'}}, {other}]"
+    world = sources.read([write("stack.yaml", role(both))])
+    answer = can(world, "Role", "s3:GetObject", "arn:aws:s3:::b/k")
+
+    assert not answer.decision.allowed
+    assert answer.otherwise is not None
+    assert answer.otherwise.request.context["aws:principalorgid"] == ("<Unsaid>",)
