@@ -194,6 +194,40 @@ def test_a_courier_may_write_one_object_and_read_what_is_on_its_way_and_nothing_
     assert len(json.dumps(asked[0])) < 2048, "AWS takes 2,048 characters of session policy"
 
 
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        ("s3:PutObject", "arn:aws:s3:::b/intake/cases/C/memory-1/i.memory", True),
+        ("s3:GetObject", "arn:aws:s3:::b/transfer/C/1/links-2", True),
+        ("s3:GetObject", "arn:aws:s3:::b/intake/cases/C/memory-1/i.memory", False),
+        ("s3:PutObject", "arn:aws:s3:::b/transfer/C/1/tool", False),
+        ("s3:PutObject", "arn:aws:s3:::b/intake/cases/C/E0001/other", False),
+        ("s3:GetObject", "arn:aws:s3:::another/transfer/C/1/links-2", False),
+        ("s3:ListBucket", "arn:aws:s3:::b", False),
+        ("s3:AbortMultipartUpload", "arn:aws:s3:::b/intake/cases/C/memory-1/i.memory", False),
+        ("s3:DeleteObject", "arn:aws:s3:::b/transfer/C/1/tool", False),
+        ("ssm:SendCommand", "arn:aws:ec2:us-east-1:111122223333:instance/i-0123456789abcdef0", False),
+        ("iam:CreateUser", "arn:aws:iam::111122223333:user/x", False),
+    ],
+)
+def test_even_an_administrators_courier_can_do_nothing_else(
+    action: str, resource: str, allowed: bool
+) -> None:
+    from irkit.policy.document import Kind, Policy
+    from irkit.policy.evaluation import Applicable, Request, evaluate
+    from irkit.policy.principals import Requester
+
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    narrowed = policy("b", reads=["transfer/C/1/*"], writes=["intake/cases/C/memory-1/i.memory"])
+    applies = Applicable(
+        identity=(Policy.read(everything, kind=Kind.IDENTITY, name="administrator"),),
+        session=Policy.read(narrowed, kind=Kind.SESSION, name="courier"),
+    )
+    who = Requester.read("arn:aws:sts::111122223333:assumed-role/responder/courier-irkit-C-ana")
+    asked = Request(who=who, action=action, resource=resource, resource_account="111122223333", context={})
+    assert evaluate(asked, applies).allowed is allowed
+
+
 def test_temporary_credentials_without_a_role_sign_no_link(
     world: SimpleNamespace, open_case: Callable[..., Case]
 ) -> None:
