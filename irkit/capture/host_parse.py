@@ -40,7 +40,9 @@ def parsed(raw: bytes) -> shapes.HostFacts:
         name.removeprefix("text:"): output.text(name) for name in output.sections if name.startswith("text:")
     }
     texts |= {"sudoers": joined(sudoers), "preload": joined(preload)}
-    texts |= {name: joined(kept_files(output, name)) for name in ("at", "ssh", "startup") if name in output.sections}
+    texts |= {
+        name: joined(kept_files(output, name)) for name in ("at", "ssh", "startup") if name in output.sections
+    }
     histories = list(kept_files(output, "histories"))
     cut = [k for k in (*web, *system, *histories) if k.truncated]
     return shapes.HostFacts(

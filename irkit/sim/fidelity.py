@@ -228,7 +228,10 @@ _REMARKS = {
         "athena",
         "StartQueryExecution",
     ): "really run, by DuckDB, over the objects in the buckets; where Trino differs, DuckDB's way shows",
-    ("athena", "GetQueryExecution"): "the bytes are those of the objects below the partitions that were asked for",
+    (
+        "athena",
+        "GetQueryExecution",
+    ): "the bytes are those of the objects below the partitions that were asked for",
     ("guardduty", "ListFindings"): "what was planted; of the criteria only the instance is looked at",
     ("config", "GetResourceConfigHistory"): "what was planted",
     ("ssm", "ListInventoryEntries"): "always empty",

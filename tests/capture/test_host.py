@@ -278,7 +278,9 @@ def test_a_host_that_prints_something_else_gives_no_facts(
     assert stored.evidence.items() == []
 
 
-def test_a_host_that_is_not_what_ec2_says_is_refused_by_systems_manager(world: SimpleNamespace, stored: Case) -> None:
+def test_a_host_that_is_not_what_ec2_says_is_refused_by_systems_manager(
+    world: SimpleNamespace, stored: Case
+) -> None:
     from dataclasses import replace
 
     windows = replace(capture.describe(stored, world.instance_id), platform="Windows BYOL")
