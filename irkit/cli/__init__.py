@@ -35,7 +35,9 @@ _COMMANDS = {
 
 # Which extra brings the modules that only some commands need.
 _EXTRAS = {
-    **dict.fromkeys(("duckdb", "matplotlib", "numpy", "pandas", "pyarrow", "sqlglot"), "analysis"),
+    **dict.fromkeys(
+        ("duckdb", "matplotlib", "maxminddb", "numpy", "pandas", "pyarrow", "sigma", "sqlglot"), "analysis"
+    ),
     **dict.fromkeys(("IPython", "ipykernel", "nbclient", "nbformat", "papermill"), "notebooks"),
     **dict.fromkeys(("cryptography", "flask", "moto", "werkzeug"), "sim"),
 }

@@ -42,6 +42,7 @@ def read_rules(paths: Iterable[Path | str]) -> RuleSet:
     A correlation may refer to rules in any of the files. Raises `NotFound` for a path that is not there and `BadInput`
     where no rule file is; what is wrong inside a file is told by `RuleSet.refused`.
     """
+    policy()  # without pySigma no rule can be read, which is not the rules' fault
     rules: list[Rule] = []
     refused: list[RefusedRule] = []
     pending: list[tuple[str, Any]] = []
