@@ -249,6 +249,7 @@ _REMARKS = {
         "sts",
         "GetFederationToken",
     ): "keys of its own for each; its policy is kept, an Allow in it does not narrow",
+    ("s3", "UploadPart"): "of a presigned URL the end is checked, the signature is not",
     ("s3", "PutObject"): "CRC32C and CRC64NVME are not checked",
     ("s3", "PutBucketPolicy"): "Deny is enforced with conditions; Allow opens public reads only",
     ("kms", "PutKeyPolicy"): "kept; looked at when a snapshot is copied, else not enforced",
