@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from irkit.approvals import registry, votes
 from irkit.approvals.registry import Registry, Requirement
 from irkit.approvals.rules import Ask, Decision, decide
+from irkit.canonical import plain
 from irkit.errors import Refused
 from irkit.escape import for_terminal
 from irkit.journal import Kind
@@ -38,6 +39,7 @@ class Waiting:
     title: str
     ask: Ask
     decision: Decision
+    args: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON types."""
@@ -134,7 +136,13 @@ def _waiting(case: Case, step: Step, need: Requirement, known: tuple[Registry, s
     if decision.allowed:
         return None
     return Waiting(
-        step=ask.step, verb=step.verb, target=step.target, title=step.title, ask=ask, decision=decision
+        step=ask.step,
+        verb=step.verb,
+        target=step.target,
+        title=step.title,
+        ask=ask,
+        decision=decision,
+        args=step.args,
     )
 
 
@@ -190,6 +198,7 @@ def _ask(case: Case, held: Waiting) -> None:
         "verb": held.verb,
         "target": held.target,
         "title": held.title,
+        "args": plain(held.args),
         "requester": held.ask.requester,
         "role": held.ask.role,
         "number": held.ask.number,

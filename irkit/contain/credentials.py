@@ -150,17 +150,15 @@ def sessions(case: Case, role_name: str, *, before: datetime | None = None) -> P
 def older_sessions(
     case: Case, role: Role, *, before: datetime | None, room: bool = False, also: str = ""
 ) -> Step:
-    """The step that denies the sessions of `role` issued before `before`; None means the moment of the first plan.
+    """The step that denies the sessions of `role` issued before `before`; None: when it was first tried or asked for.
 
     `room` leaves the SSM agents of all its machines their channel; `also` is for the title.
     """
-    earlier = [
-        b
-        for b in history.begun(case)
-        if b.verb == ROLE_SESSIONS.verb and b.target == role.name and before is None
-        and policies.has_room(b.args["document"]) == room
-    ]  # fmt: skip
-    args = earlier[-1].args if earlier else _older(case, role, before or case.journal.now(), room=room)
+    known = [
+        b.args for b in history.begun(case) if b.verb == ROLE_SESSIONS.verb and b.target == role.name
+    ] or history.asked_for(case, ROLE_SESSIONS.verb, role.name)
+    earlier = [a for a in known if before is None and policies.has_room(a["document"]) == room]
+    args = earlier[-1] if earlier else _older(case, role, before or case.journal.now(), room=room)
     return ROLE_SESSIONS.step(
         case,
         role.name,

@@ -108,3 +108,10 @@ def targets(case: Case, verb: str, instance: str) -> Iterator[tuple[str, Mapping
     for step in begun(case):
         if step.verb == verb and step.instance == instance and step.standing is not Kind.SKIPPED:
             yield step.target, step.args
+
+
+def asked_for(case: Case, verb: str, target: str) -> list[Mapping[str, Any]]:
+    """The arguments with which a step waited for approval, oldest first: what is approved is a step with these."""
+    notes = (e.body.get("approval_asked") for e in case.journal.entries if e.kind is Kind.NOTE)
+    held = [n for n in notes if isinstance(n, dict) and (n.get("verb"), n.get("target")) == (verb, target)]
+    return [n["args"] for n in held if isinstance(n.get("args"), dict)]

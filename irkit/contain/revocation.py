@@ -76,6 +76,7 @@ def _read(case: Case, target: str, args: Args) -> State:
     if args.get("stack"):
         state["Tags"] = sorted(k for k, v in _tags(iam, target).items() if v == args["userid"])
         state["Revocation"] = args["stack"] in attached
+        state["Sound"] = _managed_document(iam, args["stack"]) == policies.revocation_policy()
     return state
 
 
@@ -130,7 +131,7 @@ def _reached(_: Case, __: str, args: Args, state: State) -> bool:
         return True
     kinds = {*policies.slots(room=False)}
     kinds |= {*policies.slots(room=True)} if policies.has_room(args["document"]) else set()
-    return bool(state.get("Revocation") and kinds & set(state["Tags"]))
+    return bool(state.get("Revocation") and state.get("Sound") and kinds & set(state["Tags"]))
 
 
 def _ours(case: Case, target: str, args: Args, state: State) -> bool:
@@ -207,18 +208,20 @@ def _put_tag(running: Running, _: State) -> tuple[str, ...]:
             f"{args['stack']} does not say what irkit's revocation policy says", hint="deploy the stack again"
         )
     with _choosing:
-        taken = _tags(iam, role)
-        free = [s for s in policies.slots(room=policies.has_room(args["document"])) if s not in taken]
-        if not free:
+        taken, kind = _tags(iam, role), policies.slots(room=policies.has_room(args["document"]))
+        # An attempt that was cut short may have named the session already.
+        slot = next((s for s in kind if taken.get(s) == args["userid"]), None)
+        slot = slot or next((s for s in kind if s not in taken), None)
+        if slot is None:
             raise _Unfit(f"all tags of {role} that name a denied session are taken", hint="undo one of them")
-        tag = [{"Key": free[0], "Value": args["userid"]}]
+        tag = [{"Key": slot, "Value": args["userid"]}]
         ids = _patiently(running, lambda: iam.tag_role(RoleName=role, Tags=tag))
     try:
         return ids + _patiently(
             running, lambda: iam.attach_role_policy(RoleName=role, PolicyArn=args["stack"])
         )
     except Exception:
-        iam.untag_role(RoleName=role, TagKeys=[free[0]])
+        iam.untag_role(RoleName=role, TagKeys=[slot])
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import botocore.exceptions
 import pytest
@@ -153,6 +154,43 @@ def test_a_revocation_policy_that_says_something_else_is_not_relied_on(stack_cas
         iam.set_default_policy_version(PolicyArn=stack, VersionId="v1")
 
 
+def test_a_revocation_policy_that_is_changed_after_the_cut_contradicts_the_proof(stack_case, world, stack):
+    iam = world.client("iam")
+    cut(stack_case, world.suspect)
+    harmless = policies.as_text(policies.deny(sid="Nobody", condition={"Bool": {"x:y": "true"}}))
+    version = iam.create_policy_version(PolicyArn=stack, SetAsDefault=True, PolicyDocument=harmless)
+    try:
+        assert works(world.sim.instance_session(world.suspect))
+        found = {v.control: v.finding for v in contain.prove(stack_case, world.suspect).verdicts}
+        assert found["identity.session"] == "contradicted"
+    finally:
+        iam.set_default_policy_version(PolicyArn=stack, VersionId="v1")
+        iam.delete_policy_version(PolicyArn=stack, VersionId=version["PolicyVersion"]["VersionId"])
+
+
+def test_a_fifth_session_of_one_role_finds_no_tag_free_and_is_denied_inline(stack_case, world):
+    iam = world.client("iam")
+    tags = [{"Key": f"irkit-denied-{n}", "Value": f"AROAOTHER:{n}"} for n in range(1, 5)]
+    iam.tag_role(RoleName="web", Tags=tags)
+    try:
+        step = cut(stack_case, world.suspect)
+        assert step.result["way"] == "inline policy"
+        assert "are taken" in step.result["passed"][0]
+        assert not works(world.sim.instance_session(world.suspect))
+    finally:
+        iam.untag_role(RoleName="web", TagKeys=[t["Key"] for t in tags])
+
+
+def test_an_attempt_that_was_cut_short_between_tag_and_policy_takes_no_second_tag(stack_case, world):
+    world.sim.faults.inject("iam", "AttachRolePolicy", "ServiceFailure", status=400, times=1)
+    world.sim.faults.inject("iam", "UntagRole", "ServiceFailure", status=400, times=1)
+    assert cut(stack_case, world.suspect).status is Status.FAILED
+    assert {t["Key"] for t in role_now(world)[2]} == {"irkit-denied-1"}
+    assert cut(stack_case, world.suspect).status is Status.DONE
+    assert {t["Key"] for t in role_now(world)[2]} == {"irkit-denied-1"}
+    assert not works(world.sim.instance_session(world.suspect))
+
+
 def test_a_role_whose_inline_policies_are_full_gets_a_managed_one_that_undo_deletes(case, world, full_role):
     before = role_now(world)
     cut(case, world.suspect, ssm_room=True)
@@ -248,6 +286,7 @@ def test_role_wide_waits_for_approval_while_the_rest_is_contained_and_goes_on_on
     assert not works(world.sim.instance_session(world.suspect))
     assert works(sibling)
     assert [r.what for r in runs.unfinished(case)] == ["contain"]
+    time.sleep(1.1)  # a plan of another second must be the step that was approved all the same
     (waiting,) = gate.asked(case)
     votes.cast(case, step=waiting.step, what=waiting.verb, by="bea", verb=Verb.APPROVE, key=bea)
     ((_, report),) = runs.resume(case)
