@@ -231,14 +231,19 @@ def _identified(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table:
     return rows
 
 
-def edges(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table | None:
-    """The rows of the `edge` table that follow from `rows`: which credentials issued which; None for none."""
+def edges(cursor: duckdb.DuckDBPyConnection, tables: list[pa.Table]) -> pa.Table | None:
+    """The rows of the `edge` table that follow from `tables`: which credentials issued which; None for none."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    issued = pc.or_(pc.is_valid(rows["issued_access_key_id"]), pc.is_valid(rows["created_access_key_id"]))
-    if not pc.any(issued).as_py():
+    found: list[pa.Table] = []
+    for rows in tables:
+        issued = pc.or_(pc.is_valid(rows["issued_access_key_id"]), pc.is_valid(rows["created_access_key_id"]))
+        if pc.any(issued).as_py():
+            found.append(rows.select(sql.EDGE_SOURCES).filter(issued))
+    if not found:
         return None
-    cursor.register("issuing", rows.select(sql.EDGE_SOURCES).filter(issued))
+    cursor.register("issuing", pa.concat_tables(found, promote_options="permissive"))
     try:
         return cursor.sql(sql.EDGES).to_arrow_table()
     finally:

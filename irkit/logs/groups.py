@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _FLUSH_BYTES = 32 * 1024**2
-_FLUSH_ROWS = 400_000
+_FLUSH_ROWS = 200_000
 _PEELED_MOST = 192 * 1024**2
 TABLE_OF: dict[Shape, TableName] = {
     Shape.FLOW: "flow",
@@ -225,9 +225,9 @@ class _Writing:
             if count:
                 days.append(DayRows(made.day, made.rows if count == len(new) else made.rows.filter(new)))
         self._store("cloudtrail", days)
-        issuing = [found for made in days if (found := cloudtrail.edges(self._cursor, made.rows)) is not None]
-        for found in issuing:
-            self._store("edge", by_day("edge", found))
+        issued = cloudtrail.edges(self._cursor, [made.rows for made in days])
+        if issued is not None:
+            self._store("edge", by_day("edge", issued))
 
     def _store(self, table: TableName, days: list[DayRows]) -> None:
         for made in days:

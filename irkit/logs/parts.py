@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WHEN: dict[TableName, str] = {"flow": "start_ts"}
 _NO_DAY = "unknown"
+_LAST_DAY = 2**31 - 1
 # Nearly every value is another: a dictionary would be built for nothing.
 _DISTINCT = frozenset(
     [
@@ -61,20 +62,37 @@ class DayRows:
 
 def by_day(table: TableName, rows: pa.Table) -> list[DayRows]:
     """`rows` split by the day of their time."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     when = WHEN.get(table, "event_time")
     if when not in rows.column_names:
         return [DayRows(_NO_DAY, rows)]
-    days = rows[when].cast(pa.date32(), safe=False).cast(pa.int32())
+    days = rows[when].cast(pa.date32(), safe=False).cast(pa.int32()).combine_chunks()
     distinct = pc.unique(days).to_pylist()
     if len(distinct) == 1:
         return [DayRows(_named(distinct[0]), rows)]
-    return [
-        DayRows(_named(day), rows.filter(pc.is_null(days) if day is None else pc.equal(days, day)))
-        for day in sorted(distinct, key=lambda day: (day is None, day))
-    ]
+    # Sorted once and sliced: to filter for each day would copy all columns as often as there are days.
+    order = np.argsort(days.fill_null(_LAST_DAY).to_numpy(), kind="stable")
+    counts = {found["values"]: found["counts"] for found in pc.value_counts(days).to_pylist()}
+    rows, begin = rows.take(pa.array(order)), 0
+    made: list[DayRows] = []
+    for day in sorted(distinct, key=lambda day: (day is None, day)):
+        made.append(DayRows(_named(day), rows.slice(begin, counts[day])))
+        begin += counts[day]
+    return made
+
+
+def _own(rows: pa.Table) -> pa.Table:
+    """`rows` without dictionaries that are larger than they are themselves: a part holds a dictionary whole."""
+    import pyarrow as pa
+
+    for index, column in enumerate(rows.columns):
+        kept = pa.types.is_dictionary(column.type) and column.num_chunks
+        if kept and len(column.chunk(0).dictionary) > rows.num_rows:
+            rows = rows.set_column(index, rows.column_names[index], column.cast(column.type.value_type))
+    return rows
 
 
 def _named(day: int | None) -> str:
@@ -96,6 +114,7 @@ class PartWriter:
         part = f"{table}/day={made.day}/part-{name}.parquet"
         staged = self._into / ".staging" / f"{table}-{made.day}-{name}.parquet"
         rows = made.rows.select([c.name for c in SCHEMAS[table] if c.name in made.rows.column_names])
+        rows = _own(rows)
         dictionary = [column for column in rows.column_names if column not in _DISTINCT]
         with full_disk(self._into):
             staged.parent.mkdir(parents=True, exist_ok=True)
