@@ -6,10 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from irkit import contain
+from irkit.case import Case
+from irkit.cli import cli
 from irkit.contain import aftermath, since
 from irkit.contain.proof import Finding
+from irkit.errors import BadInput
 from tests.contain.test_network import network
 
 SECOND = timedelta(seconds=1)
@@ -244,3 +248,20 @@ def test_the_flow_logs_that_the_case_has_ingested_are_read_for_it(case, world, c
     given = contain.flows_since(case, world.suspect)
     assert of_flows(case, world, given, mine).finding is Finding.CONTRADICTED
     assert of_flows(case, world, given, other).finding is Finding.PROVED, "the log reaches past the cut"
+
+
+def test_the_command_shows_what_the_logs_say_and_exits_with_what_follows(world, tmp_path):
+    facts = {"region": world.sim.region, "responder": "ana", "simulated": world.sim.world_id}
+    case = Case.open("cli", cases=tmp_path / "cases", **facts)
+    try:
+        assert contain.plan(case, world.suspect, only=["identity"]).apply().complete
+        asked = ["contain", world.suspect, "--case", "cli", "--cases", str(tmp_path / "cases"), "--verify"]
+        alone = CliRunner().invoke(cli, asked)
+        assert "after.calls" not in alone.output
+        with_logs = CliRunner().invoke(cli, [*asked, "--logs"])
+        assert with_logs.exit_code == 3
+        assert "after.calls" in with_logs.output
+        assert "ask again after" in with_logs.output
+        assert isinstance(CliRunner().invoke(cli, [*asked[:-1], "--logs"]).exception, BadInput)
+    finally:
+        assert contain.undo_plan(case).apply().complete

@@ -196,13 +196,19 @@ def test_a_metadata_service_that_does_not_answer_is_none(case, world, monkeypatc
 @pytest.mark.parametrize(
     "options",
     [
-        [],
-        ["--addresses", "--metadata-off", "--replace-profile", "--role-wide", "--tracked", "nacl"],
-        ["--ssm-room", "--tracked", "stop"],
-        ["--no-hop", "--detach", "--suspend", "always"],
+        [
+            "--addresses",
+            "--metadata-off",
+            "--replace-profile",
+            "--role-wide",
+            "--tracked",
+            "nacl",
+            "--detach",
+        ],
+        ["--ssm-room", "--tracked", "stop", "--no-hop", "--suspend", "always"],
         ["--verify", "--logs"],
     ],
-    ids=["default", "everything", "stage one and a stop", "no hop, detach", "verify"],
+    ids=["everything", "stage one and a stop", "verify"],
 )
 def test_the_command_without_apply_changes_nothing(world, tmp_path, changes, options):
     cases = tmp_path / "cases"
