@@ -295,3 +295,22 @@ def test_a_policy_is_plain_data_that_reads_back_from_json() -> None:
 
     read = Policy.read(parse_json(text, name="p"), kind=Kind.IDENTITY, name="p")
     assert read.statements[0].name == "p, statement 1 (One)"
+
+
+def test_binary_values_are_equal_when_their_bytes_are_and_numbers_when_their_values_are() -> None:
+    assert allowed({"BinaryEquals": {"x:y": "QmluYXJ5"}}, {"x:y": "QmluYXJ5"})
+    assert not allowed({"BinaryEquals": {"x:y": "QmluYXJ5"}}, {"x:y": "QmluYXJ6"})
+    assert allowed({"NumericEquals": {"s3:max-keys": "10"}}, {"s3:max-keys": "10.0"})
+
+
+def test_a_default_stands_in_for_a_variable_only_when_the_request_lacks_the_key() -> None:
+    named = {"StringEquals": {"aws:username": "${aws:PrincipalTag/owner, 'nobody'}"}}
+
+    assert allowed(named, {"aws:username": "nobody"})
+    assert not allowed(named, {"aws:username": "nobody", "aws:PrincipalTag/owner": "ana"})
+    assert allowed(named, {"aws:username": "ana", "aws:PrincipalTag/owner": "ana"})
+
+
+def test_operators_and_keys_compare_without_case_and_values_with_it() -> None:
+    assert allowed({"stringEQUALS": {"AWS:UserName": "ana"}}, {"aws:username": "ana"})
+    assert not allowed({"StringEquals": {"aws:username": "Ana"}}, {"aws:username": "ana"})

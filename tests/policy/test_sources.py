@@ -456,3 +456,13 @@ def test_a_deny_may_compare_a_key_with_a_parameter_without_a_value_which_then_st
     assert not answer.decision.allowed
     assert answer.otherwise is not None
     assert answer.otherwise.request.context["aws:principalorgid"] == ("<Unsaid>",)
+
+
+def test_a_session_is_known_by_its_role_whose_path_its_own_arn_does_not_show(write: Any) -> None:
+    world = sources.read([write("stack.yaml", TEMPLATE)])
+    session = f"arn:aws:sts::{HOME}:assumed-role/Analyst/ana"
+
+    answer = can(world, session, "s3:GetObject", f"{BUCKET}/cases/c1/x")
+
+    assert answer.decision.allowed
+    assert answer.request.context["aws:principalarn"] == (f"arn:aws:iam::{HOME}:role/team/Analyst",)
