@@ -106,7 +106,10 @@ def _lock(client: Any, name: str, ours: dict[str, Any]) -> dict[str, Any] | None
 def _no_way_in(error: Exception, name: str, owner: str | None) -> IrkitError:
     code = error_code(error)
     if code in {"404", "NoSuchBucket"}:
-        return NotFound(f"there is no bucket {for_terminal(name)}", hint="check its name and the account")
+        return NotFound(
+            f"cannot use {for_terminal(name)}: the bucket does not exist",
+            hint="check its name and the account",
+        )
     if code in {"403", "AccessDenied"}:
         whose = f", or it is not account {owner}'s" if owner else ""
         return Refused(

@@ -236,7 +236,7 @@ def test_a_bucket_in_another_region_is_found_there_and_the_region_is_told(
 
 def test_a_bucket_that_is_not_there_fails_before_anything_is_read(case: Case, s3: Any) -> None:
     (step,) = deposit.plan(case, "no-such-bucket-7f3a").apply().steps
-    assert "there is no bucket no-such-bucket-7f3a" in step.why
+    assert "no-such-bucket-7f3a: the bucket does not exist" in step.why
 
 
 @pytest.mark.parametrize("text", ["governance", "governance:0", "forever:1", "compliance:99999", "$(x):1"])
