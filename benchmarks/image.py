@@ -2,7 +2,8 @@
 
 The server answers like EBS direct and does nothing else, in a process of its own: the simulator would be what is
 measured. It takes CPU from the same machine, so of MB/s only the ratios mean something; CPU a block is of the client
-alone. Files lie in memory where that is possible, so that no disk is measured. Each way runs in turn, `ROUNDS` times;
+alone. All write the same file, in memory where that is possible and filled before, so that neither a disk is measured
+nor the kernel's search for pages. Each way runs in turn, `ROUNDS` times;
 the best of each is shown. Exit code 1 when the default path is not 1.3 times, the raw one not twice the plain pool,
 neither in MB/s nor in CPU a block: on a machine that is busy otherwise only the latter says something.
 """
@@ -178,6 +179,11 @@ class Bench:
         pool = Config(max_pool_connections=WORKERS)
         self.ebs = session.client("ebs", endpoint_url=url, verify=str(trusted), config=pool)
         self.scratch = scratch
+        self.image = scratch / "image.raw"
+        with self.image.open("wb") as image:
+            for _ in range(BLOCKS):
+                image.write(os.urandom(BLOCK))
+            image.truncate(-(-BLOCKS * BLOCK // (1 << 30)) << 30)
         self.end = Endpoint(
             url=url, region=REGION, credentials=Credentials(KEY, SECRET), user_agent="irkit/bench",
             ca_bundle=str(trusted), proxies={},
@@ -185,10 +191,8 @@ class Bench:
 
     def plain(self, *, whole: bool) -> None:
         """What one writes with boto3: a pool of threads, each block checked and written; then the image's hash."""
-        path = self.scratch / "plain.raw"
         listed = self.ebs.list_snapshot_blocks(SnapshotId=SNAPSHOT)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        os.ftruncate(file, listed["VolumeSize"] << 30)
+        file = os.open(self.image, os.O_RDWR)
 
         def fetch(block: dict[str, Any]) -> None:
             got = self.ebs.get_snapshot_block(SnapshotId=SNAPSHOT, **block)
@@ -202,19 +206,16 @@ class Bench:
                 pass
         os.close(file)
         if whole:
-            with path.open("rb") as image:
+            with self.image.open("rb") as image:
                 hashlib.file_digest(image, "sha256")
-        path.unlink()
 
     def floor(self) -> None:
         """What no client can do without, besides TLS: the SHA-256 of each block, and writing it."""
-        path, data = self.scratch / "floor.raw", os.urandom(BLOCK)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        data, file = os.urandom(BLOCK), os.open(self.image, os.O_RDWR)
         for index in range(BLOCKS):
             hashlib.sha256(data).digest()
             os.pwrite(file, data, index * BLOCK)
         os.close(file)
-        path.unlink()
 
     def ours(self, transport: str, *, whole: bool) -> None:
         """The same by irkit, and with `whole` the image's hash, its list of blocks and a durable record of progress."""
@@ -227,6 +228,7 @@ class Bench:
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             listing = Listing(self.ebs, SNAPSHOT)
             page = next(listing.pages())
+            (Path(folder) / "image.raw").hardlink_to(self.image)
             shape = Shape(snapshot=SNAPSHOT, since=None, size=page.volume_bytes, block_size=page.block_size)
             working = Working(Path(folder), shape)
             way, _ = chosen(transport, self.end, block_size=BLOCK, workers=WORKERS)
