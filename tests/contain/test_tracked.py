@@ -97,10 +97,12 @@ def test_the_addresses_are_denied_where_the_flows_pass_and_the_subnets_other_rul
         assert report.complete, [s.to_dict() for s in report.steps if s.why or s.missing]
         clone = acl_of(ec2, gateway_subnet)
         assert clone["NetworkAclId"] != own["NetworkAclId"]
-        mine = [a for i in subject.describe(case, world.suspect).interfaces for a in i.addresses]
+        faces = subject.describe(case, world.suspect).interfaces
+        mine = [a for i in faces for a in (*i.addresses, *i.addresses6)]
+        assert any(":" in address for address in mine)
         kept = [(egress, number + len(mine), action, far) for egress, number, action, far in entries(own)]
         denied = [
-            (egress, number, "deny", f"{address}/32")
+            (egress, number, "deny", f"{address}/{128 if ':' in address else 32}")
             for egress in (False, True)
             for number, address in enumerate(sorted(mine), start=1)
         ]
