@@ -14,6 +14,8 @@ from irkit.errors import InvalidParameter
 from irkit.plan import Status
 from tests.contain.test_failures import DENIED, KilledError, dies
 
+ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
 
 def held(world, instance):
     said = world.client("ec2").describe_iam_instance_profile_associations(
@@ -211,3 +213,31 @@ def test_killed_at_every_boundary_it_goes_on_and_leaves_nothing_behind_once_undo
     assert not [n for n in names if n.startswith("irkit-")]
     if stack:
         iam.delete_policy(PolicyArn=sources[revocation.SOURCE])
+
+
+def test_each_thing_that_somebody_takes_back_is_contradicted_by_the_proof(case, world):
+    assert replaced(case, world.suspect).apply().complete
+    assert contain.prove(case, world.suspect).verdicts
+    ec2, iam, name = world.client("ec2"), world.client("iam"), f"irkit-deny-all-{case.id}"
+
+    def contradicted():
+        found = contain.prove(case, world.suspect).verdicts
+        return {v.control for v in found if v.finding == "contradicted"}
+
+    assert contradicted() == set()
+    denies = {"RoleName": name, "PolicyArn": "arn:aws:iam::aws:policy/AWSDenyAll"}
+    iam.detach_role_policy(**denies)
+    assert contradicted() == {"identity.deny-profile"}
+    iam.attach_role_policy(**denies)
+    iam.put_role_policy(RoleName=name, PolicyName="back", PolicyDocument=policies.as_text(ALLOW))
+    assert contradicted() == {"identity.deny-profile"}
+    iam.delete_role_policy(RoleName=name, PolicyName="back")
+    association = ec2.describe_iam_instance_profile_associations(
+        Filters=[{"Name": "instance-id", "Values": [world.suspect]}]
+    )["IamInstanceProfileAssociations"][0]["AssociationId"]
+    ec2.replace_iam_instance_profile_association(
+        AssociationId=association, IamInstanceProfile={"Name": "web"}
+    )
+    assert contradicted() == {"identity.profile-replaced"}
+    assert replaced(case, world.suspect).apply().complete, "applied again it closes what was reopened"
+    assert contradicted() == set()
