@@ -16,8 +16,8 @@ from irkit.errors import InvalidParameter
 _MARK = "%Y-%m-%d %H:%M:%S"
 
 
-def emitted(sql: str, params: Mapping[str, object] | None = None) -> str:
-    """`sql`, which keeps to the subset of DuckDB that questions are written in, for Athena."""
+def emitted(sql: str, params: Mapping[str, object] | None = None, *, dialect: str = "athena") -> str:
+    """`sql`, which keeps to the subset of DuckDB that questions are written in, for Athena or another of sqlglot's."""
     import sqlglot
     from sqlglot import exp
 
@@ -31,7 +31,7 @@ def emitted(sql: str, params: Mapping[str, object] | None = None) -> str:
         return sqlglot.parse_one(_literal(values[node.name]), read="trino")
 
     tree = sqlglot.parse_one(sql, read="duckdb").transform(filled)
-    return tree.sql(dialect="athena")
+    return tree.sql(dialect=dialect)
 
 
 def _literal(value: object) -> str:

@@ -80,14 +80,14 @@ QUESTIONS: tuple[Question, ...] = (
         ),
         attack=("T1078.004", "T1550.001"),
         sql=f"""with placed as (
-                select access_key_id, principal, source_ip, event_time,
+                select access_key_id, principal, source_ip, event_time, event_id,
                        lag(source_ip) over (partition by access_key_id order by event_time, event_id) as from_ip,
                        lag(event_time) over (partition by access_key_id order by event_time, event_id) as left_at
                 from cloudtrail where access_key_id is not null and {FROM_ADDRESS} and {WINDOW}
             ), moved as (
                 select access_key_id, principal, from_ip, source_ip, event_time,
                        date_diff('second', left_at, event_time) as seconds,
-                       lag(from_ip) over (partition by access_key_id order by event_time, left_at) as before_that
+                       lag(from_ip) over (partition by access_key_id order by event_time, event_id) as before_that
                 from placed where from_ip <> source_ip
             )
             select access_key_id, min(principal) as principal, from_ip, source_ip as to_ip, count(*) as changes,
