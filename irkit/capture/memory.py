@@ -83,7 +83,7 @@ def _act(running: Running, instance: Instance, tool: Tool, memory: int, limit: i
     if not bucket:
         raise WrongState("no bucket to stream the memory to",
                          hint="open the case with --source evidence_bucket=NAME")  # fmt: skip
-    data = tool.read()
+    data = tool.read(windows=instance.windows, architecture=instance.architecture)
     transfer = Transfer(
         case=case, bucket=bucket, part_bytes=host.part_bytes(memory),
         key=f"intake/cases/{case.id}/memory-{running.step_id}/{instance.id}.memory{tool.suffix}",

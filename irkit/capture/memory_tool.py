@@ -17,6 +17,24 @@ from irkit.escape import for_terminal
 _LINUX_ARGUMENTS, _WINDOWS_ARGUMENTS = "acquire --compress --source /proc/kcore {output}", "-"
 
 
+# https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html: e_machine; EC2 says architectures in these words
+_MACHINES = {"x86_64": 62, "arm64": 183, "i386": 3}
+
+
+def _other(data: bytes, windows: bool, architecture: str) -> str | None:
+    """What the tool is, where it shows that the host cannot run it."""
+    for_windows, for_linux = data.startswith(b"MZ"), data.startswith(b"\x7fELF")
+    if windows:
+        return None if for_windows else "no program for Windows, which the host runs"
+    if for_windows:
+        return "a program for Windows, and the host runs Linux"
+    machine = int.from_bytes(data[18:20], "little")
+    if for_linux and machine != _MACHINES.get(architecture, machine):
+        built = next((name for name, number in _MACHINES.items() if number == machine), "another processor")
+        return f"built for {built}, and the host has {architecture}"
+    return None
+
+
 NAMES = ("memory_tool", "memory_tool_sha256", "memory_tool_args")
 
 
@@ -71,8 +89,8 @@ class Tool:
         """Whether the tool compresses by itself."""
         return "--compress" in self.arguments
 
-    def read(self) -> bytes:
-        """The tool, if it is the one that was pinned. Raises `BadInput`."""
+    def read(self, *, windows: bool, architecture: str) -> bytes:
+        """The tool, if it is the one that was pinned and a program for such a host. Raises `BadInput`."""
         try:
             data = self.path.read_bytes()
         except OSError as error:
@@ -82,4 +100,7 @@ class Tool:
         if found != self.sha256:
             raise BadInput(f"{for_terminal(self.path)} is not the tool that was pinned: its SHA-256 is {found}",
                            hint="nothing was sent; get the tool again, or pin the right hash")  # fmt: skip
+        if other := _other(data, windows, architecture):
+            raise BadInput(f"{for_terminal(self.path)} is {other}",
+                           hint="nothing was sent; give the build for the host's platform and processor")  # fmt: skip
         return data

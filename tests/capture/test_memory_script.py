@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from irkit.capture import memory_host
+from irkit.capture.memory_tool import Tool
 from irkit.case import Case
-from irkit.errors import InvalidParameter
+from irkit.errors import BadInput, InvalidParameter
 from irkit.sim.tools import memory_tool
 from tests.capture.dumping import PART, pinned, plan, tool
 
@@ -124,6 +125,52 @@ def test_what_a_host_says_is_read_without_trust(output: bytes, gap: str | None) 
     assert said.gap == gap
     assert said.sha256 == ("a" * 64 if gap is None else None)
     assert said.bytes == (12 if gap is None else None)
+
+
+@pytest.mark.parametrize(
+    ("begins", "windows", "architecture", "why"),
+    [
+        (b"MZ", False, "x86_64", "a program for Windows, and the host runs Linux"),
+        (b"\x7fELF", True, "x86_64", "no program for Windows"),
+        (
+            b"\x7fELF" + bytes(14) + (183).to_bytes(2, "little"),
+            False,
+            "x86_64",
+            "built for arm64, and the host has x86_64",
+        ),
+        (
+            b"\x7fELF" + bytes(14) + (62).to_bytes(2, "little"),
+            False,
+            "arm64",
+            "built for x86_64, and the host has arm64",
+        ),
+        (b"\x7fELF" + bytes(14) + (62).to_bytes(2, "little"), False, "x86_64", None),
+        (b"\x7fELF" + bytes(14) + (183).to_bytes(2, "little"), False, "", None),
+        (b"\x7fELF" + bytes(14) + (40).to_bytes(2, "little"), False, "arm64", "built for another processor"),
+        (b"#!/bin/sh\n", False, "arm64", None),
+        (b"", False, "arm64", None),
+        (b"MZ", True, "x86_64", None),
+    ],
+)
+def test_a_tool_for_another_platform_or_processor_is_refused_before_it_is_sent(
+    tmp_path: Path, begins: bytes, windows: bool, architecture: str, why: str | None
+) -> None:
+    path = tmp_path / "tool"
+    path.write_bytes(begins)
+    held = Tool.of(pinned(path), windows=windows)
+    assert held is not None
+    if why is None:
+        assert held.read(windows=windows, architecture=architecture) == begins
+    else:
+        with pytest.raises(BadInput, match=why):
+            held.read(windows=windows, architecture=architecture)
+
+
+def test_a_tool_that_is_not_there_is_named(tmp_path: Path) -> None:
+    held = Tool.of({"memory_tool": str(tmp_path / "gone"), "memory_tool_sha256": "0" * 64}, windows=False)
+    assert held is not None
+    with pytest.raises(BadInput, match="cannot be read"):
+        held.read(windows=False, architecture="x86_64")
 
 
 def test_the_stand_in_is_called_as_avml_is() -> None:
