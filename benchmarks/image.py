@@ -238,18 +238,20 @@ class Bench:
                 blocks, lock = iter(page.blocks), threading.Lock()
                 fetcher = Fetcher(listing=listing, transport=way, pace=Pace(WORKERS))
 
-                def work() -> None:
+                def work(rank: int) -> None:
                     reader = fetcher.reader()
                     while True:
+                        fetcher.pace.admit(rank)
                         with lock:
                             block = next(blocks, None)
                         if block is None:
                             break
                         data, digest = reader.read(block)
                         working.put(block.index, data, digest)
+                    fetcher.pace.end()
                     reader.close()
 
-                threads = [threading.Thread(target=work) for _ in range(WORKERS)]
+                threads = [threading.Thread(target=work, args=(n,)) for n in range(WORKERS)]
                 for thread in threads:
                     thread.start()
                 for thread in threads:

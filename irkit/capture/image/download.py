@@ -96,7 +96,7 @@ class Download:
         begun = time.monotonic()
         self._working.flushed = self._frontier.arrived
         threads = [
-            threading.Thread(target=self._work, name=f"irkit-image-{n}", daemon=True)
+            threading.Thread(target=self._work, args=(n,), name=f"irkit-image-{n}", daemon=True)
             for n in range(self._workers)
         ]
         for thread in (*threads, self._follower):
@@ -139,10 +139,10 @@ class Download:
         with self._lock:
             return None if self._given_up.is_set() else next(self._source, None)
 
-    def _work(self) -> None:
-        reader = self._fetcher.reader()
+    def _work(self, rank: int) -> None:
+        reader, pace = self._fetcher.reader(), self._fetcher.pace
         try:
-            while (block := self._next()) is not None:
+            while pace.admit(rank) is None and (block := self._next()) is not None:
                 try:
                     data, digest = reader.read(block)
                 except CorruptBlock as error:
@@ -157,6 +157,7 @@ class Download:
                     self._failure = error
             self._given_up.set()
         finally:
+            pace.end()
             reader.close()
 
     def _spoiled(self, error: CorruptBlock) -> None:

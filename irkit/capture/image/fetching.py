@@ -59,24 +59,38 @@ class Stopped(IrkitError):
 
 
 class Pace:
-    """How many blocks may be under way: a few at first, more while the machine has time for them, up to `most`.
+    """How many threads may read: a few at first, more while the machine has time for them, up to `most`.
 
     Threads that wait for Python's lock cost more than they bring, so no more are let on than keep the processor at
-    work. When AWS asks for fewer requests their number is halved, and grows again slowly.
+    work, and always the same ones: their connections and buffers are warm. When AWS asks for fewer requests the number
+    is halved, and grows again slowly.
     """
 
     def __init__(self, most: int) -> None:
         self._most = float(most)
         self._allowed = float(min(most, _AT_FIRST))
-        self._active = 0
         self._eased = 0.0
         self._looked = (time.monotonic(), time.process_time())
         self._changed = threading.Condition()
+        self._ended = False
 
     @property
     def allowed(self) -> int:
-        """Blocks that may be under way at present."""
+        """Threads that may read at present."""
         return max(1, int(self._allowed))
+
+    def admit(self, rank: int) -> None:
+        """Wait until the thread of this rank, counted from 0, may read its next block, or until the `end`."""
+        if rank < self.allowed:
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or rank < self.allowed)
+
+    def end(self) -> None:
+        """Let all threads on: there is nothing left to read."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def look(self) -> None:
         """See whether the machine has time for more; to be called about once a second."""
@@ -87,17 +101,6 @@ class Pace:
             if busy < _BUSY * wall and time.monotonic() - self._eased > _EASED_SECONDS:
                 self._allowed = min(self._most, self._allowed * 1.5)
                 self._changed.notify_all()
-
-    def __enter__(self) -> None:
-        with self._changed:
-            while self._active >= self.allowed:
-                self._changed.wait()
-            self._active += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._active -= 1
-            self._changed.notify()
 
     def ease(self) -> None:
         """AWS asked for fewer requests; those that were under way together count once."""
@@ -173,9 +176,8 @@ class Reader:
                 raise Stopped("reading was stopped", hint="run the same command again, it goes on from there")
             path, query = block_request(snapshot, block.index, token or "")
             try:
-                with self._all.pace:
-                    received = self._connection.fetch(path, query)
-                    digest = hashlib.sha256(received.data).digest()
+                received = self._connection.fetch(path, query)
+                digest = hashlib.sha256(received.data).digest()
                 if _agrees(received, digest):
                     return received.data, digest
                 kind, error = "corrupt", self._corrupt(block.index)

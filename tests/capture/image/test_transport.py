@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 import sys
 import threading
@@ -238,30 +237,32 @@ def test_a_certificate_that_nobody_vouches_for_is_not_believed(name: str, tmp_pa
 # --- pace ----------------------------------------------------------------------------------------------------
 
 
-def test_the_pace_lets_on_no_more_than_allowed_and_halves_when_aws_asks_for_fewer() -> None:
-    pace = Pace(8)
-    under_way, most = [0], [0]
-    lock = threading.Lock()
+def test_the_pace_lets_on_the_first_threads_and_all_at_the_end() -> None:
+    pace = Pace(16)
+    on: list[int] = []
 
-    def work() -> None:
-        for _ in range(50):
-            with pace:
-                with lock:
-                    under_way[0] += 1
-                    most[0] = max(most[0], under_way[0])
-                os.sched_yield()
-                with lock:
-                    under_way[0] -= 1
+    def work(rank: int) -> None:
+        pace.admit(rank)
+        on.append(rank)
 
-    threads = [threading.Thread(target=work) for _ in range(16)]
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(16)]
     for thread in threads:
         thread.start()
+    for thread in threads[: pace.allowed]:
+        thread.join(timeout=60)
+    assert sorted(on) == list(range(pace.allowed))
+    pace.end()
     for thread in threads:
-        thread.join()
-    assert most[0] <= 8
+        thread.join(timeout=60)
+    assert sorted(on) == list(range(16))
+
+
+def test_the_pace_halves_when_aws_asks_for_fewer() -> None:
+    pace = Pace(8)
+    before = pace.allowed
     pace.ease()
     pace.ease()  # together with the first: those under way are one sign, not many
-    assert pace.allowed == 4
+    assert pace.allowed == before // 2
 
 
 def test_the_pace_grows_while_the_machine_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
