@@ -14,6 +14,7 @@ from irkit import markup
 from irkit.canonical import timestamp
 from irkit.contain import aftermath, history, since
 from irkit.contain.containment import CONTROLS, plan
+from irkit.contain.control import Args
 from irkit.contain.history import Begun
 from irkit.contain.verdicts import Finding, Verdict
 from irkit.escape import for_terminal
@@ -97,10 +98,10 @@ def prove(case: Case, instance_id: str, *, flows: Any = None, calls: Any = None)
     """
     due = plan(case, instance_id)
     vpcs = {str(s.args["vpc"]) for s in due.steps if "vpc" in s.args}
-    claims: dict[tuple[str, str], Begun] = {}
+    claims: dict[tuple[str, str, str], Begun] = {}
     for begun in history.begun(case):
         if begun.verb in CONTROLS and (begun.instance in {instance_id, None}) and _concerns(begun, vpcs):
-            key = _key(begun.verb, begun.target)
+            key = _key(begun.verb, begun.target, begun.args)
             claims.pop(key, None)
             claims[key] = begun
     verdicts = [_verdict(case, begun) for begun in claims.values()]
@@ -119,7 +120,7 @@ def prove(case: Case, instance_id: str, *, flows: Any = None, calls: Any = None)
         elif (
             step.verb in CONTROLS
             and step.verb not in _MADE_FOR_OTHERS
-            and _key(step.verb, step.target) not in claims
+            and _key(step.verb, step.target, step.args) not in claims
         ):
             verdicts.append(_undone(case, step.verb, step.target, step.args))
     if flows is not None:
@@ -139,9 +140,11 @@ def _concerns(begun: Begun, vpcs: set[str]) -> bool:
     return begun.verb not in _MADE_FOR_OTHERS or begun.target in vpcs
 
 
-def _key(verb: str, target: str) -> tuple[str, str]:
+def _key(verb: str, target: str, args: Args) -> tuple[str, str, str]:
     # The cut with room for Systems Manager and the full one are about the same policy: the later one counts.
-    return verb.removesuffix("-ssm"), target
+    # Several sessions of one role that was assumed are several claims about that role.
+    session = str(args.get("userid")) if verb == "identity.assumed-session" else ""
+    return verb.removesuffix("-ssm"), target, session
 
 
 def _verdict(case: Case, begun: Begun) -> Verdict:

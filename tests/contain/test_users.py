@@ -145,6 +145,18 @@ def test_a_session_in_the_chain_is_denied_by_its_own_name_and_others_on_the_role
     session["intruder"].client("s3").list_buckets()
 
 
+def test_two_sessions_of_one_role_are_two_claims_that_the_proof_looks_at(case, world, iam, assumable):
+    arns = [f"arn:aws:sts::{world.sim.account}:assumed-role/deploy/{name}" for name in ("one", "two")]
+    assert contain.chained(case, [chain(world, arn) for arn in arns]).apply().complete
+    first = contain.chained(case, [chain(world, arns[0])]).steps[0]
+    iam.delete_role_policy(RoleName="deploy", PolicyName=first.args["policy"])
+    found = [
+        v.finding for v in contain.prove(case, world.bare).verdicts if v.control == "identity.assumed-session"
+    ]
+    assert sorted(found) == ["contradicted", "proved"]
+    contain.undo_plan(case, force=True).apply()
+
+
 def test_a_created_key_in_the_chain_is_made_inactive(case, world, iam, ivan):
     arn = iam.get_user(UserName="ivan")["User"]["Arn"]
     row = chain(world, arn, kind="access_key", key=ivan[0]["AccessKeyId"])
