@@ -63,8 +63,9 @@ def _wanted(world: World, action: str, resources: Sequence[str]) -> Iterator[str
         elif catalogue.takes(action, pattern):
             yield pattern
     if not resources:
-        # A key or a role has a policy of its own; of one that no source describes nothing can be said.
-        yield from (one for one in formats if ":kms:" not in one and ":iam::*:role/" not in one)
+        # A key, and a role that is assumed, have the last word; of one that no source describes nothing can be said.
+        apart = {"kms": ":kms:", "sts": ":iam:"}.get(action.partition(":")[0])
+        yield from (one for one in formats if apart is None or apart not in one)
 
 
 def _worth_asking(world: World, holder: Holder | None, services: Sequence[str]) -> Iterator[str]:

@@ -185,6 +185,8 @@ def scenarios(world: World, action: str, pattern: str) -> list[str]:
     if not set("*?") & set(pattern):
         _fitting(action, pattern)
         return [pattern]
+    if catalogue.arn_formats(action) == ("*",):
+        return ["*"]
     found: list[str] = []
     formats = [tokens_of(text) for text in catalogue.arn_formats(action)]
     roles = [
