@@ -69,6 +69,7 @@ class Sessions:
         self.region = region
         self.role = role_arn(role) if role else None
         self._many = False
+        self._elsewhere: dict[tuple[str, str], Sessions] = {}
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str], Any] = {}
         self._session: boto3.Session | None = None
@@ -125,6 +126,18 @@ class Sessions:
             if not self._many:
                 self._many = True
                 self._clients.clear()
+            for other in self._elsewhere.values():
+                other.share()
+
+    def elsewhere(self, role: str, *, region: str) -> Sessions:
+        """The case's sessions under another role, such as one of the forensics account: one for all who ask for it."""
+        with self._lock:
+            if (role, region) not in self._elsewhere:
+                other = Sessions(case_id=self.case_id, responder=self.responder, region=region, role=role)
+                if self._many:
+                    other.share()
+                self._elsewhere[role, region] = other
+            return self._elsewhere[role, region]
 
     def _config(self) -> Config:
         return Config(

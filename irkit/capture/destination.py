@@ -19,7 +19,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from irkit.aws.names import account_id, arn_parts, region_name, role_arn
@@ -75,7 +74,7 @@ def key_name(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """Where snapshots go. `account` is None when they stay where they are, `home` is the region they are of."""
 
@@ -151,15 +150,10 @@ class Destination:
         """The boto3 client for `service` in the destination's account and region."""
         return self._sessions.client(service, region=self.region)
 
-    @cached_property
+    @property
     def _sessions(self) -> Sessions:
-        from irkit.aws.sessions import Sessions
-
         if self.case is None:
             raise InvalidParameter(
                 "a destination without a case has no clients", hint="use Destination.of(case)"
             )
-        if self.role is None:
-            return self.case.aws
-        facts = self.case.facts
-        return Sessions(case_id=facts.id, responder=facts.responder, region=self.region, role=self.role)
+        return self.case.aws if self.role is None else self.case.aws.elsewhere(self.role, region=self.region)

@@ -128,6 +128,10 @@ def test_many_share_one_client_and_its_rate(case: Case, world: SimpleNamespace) 
     assert after is not before
     assert after is case.client("ec2")
     assert after.meta.config.retries["mode"] == "adaptive"
+    role = "arn:aws:iam::444455556666:role/irkit-forensics-role"
+    there = case.aws.elsewhere(role, region="eu-west-1")
+    assert there is case.aws.elsewhere(role, region="eu-west-1")
+    assert there.client("ec2").meta.config.retries["mode"] == "adaptive"
 
 
 def test_the_command_takes_tags_and_sums_up_in_one_table(
