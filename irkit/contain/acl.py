@@ -227,20 +227,24 @@ def steps(case: Case, subject: Subject, *, stage: int) -> Iterator[Step]:
             "copy of its network ACL; other traffic of the subnet goes on",
             reversible="gives the subnet its own network ACL back and deletes the copy",
         )
+        if fresh := sorted(set(args["addresses"]) - set(earlier.get(subnet, args)["addresses"])):
+            yield _left(subject, subnet, stage, why=(
+                f"{', '.join(fresh)} of {subject.id} came after its addresses were denied in {subnet}: "
+                "undo network.acl and apply this again"
+            ))  # fmt: skip
     for held in found:
         if not held.subnets or set(held.subnets) & own:
-            yield _beyond(subject, held.what, stage)
+            yield _left(subject, held.what, stage, why=(
+                f"flows through {held.what} stay tracked, and no network ACL can name {subject.id} on their way: "
+                "tracked='host-firewall' or tracked='stop' would end them"
+            ))  # fmt: skip
 
 
-def _beyond(subject: Subject, what: str, stage: int) -> Step:
-    why = (
-        f"flows through {what} stay tracked, and no network ACL can name {subject.id} on their way: "
-        "tracked='host-firewall' or tracked='stop' would end them"
-    )
+def _left(subject: Subject, what: str, stage: int, *, why: str) -> Step:
     return Step(
         verb="network.acl-beyond",
         target=subject.id,
-        args={"instance": subject.id, "what": what},
+        args={"instance": subject.id, "what": what, "why": why},
         title=why,
         changes=False,
         stage=stage,

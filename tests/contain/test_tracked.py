@@ -132,6 +132,22 @@ def test_a_denial_that_somebody_removes_is_contradicted_and_denied_again(case, w
         assert contain.undo_plan(case).apply().complete
 
 
+def test_an_address_that_came_after_the_denial_is_named(case, world, gateway_subnet):
+    ec2 = world.client("ec2")
+    with nat(world, gateway_subnet):
+        assert network(case, world.suspect, tracked="nacl").apply().complete
+        held = {"NetworkInterfaceId": world.interfaces[1], "PrivateIpAddresses": ["10.9.1.201"]}
+        ec2.assign_private_ip_addresses(**held)
+        try:
+            report = network(case, world.suspect, tracked="nacl").apply()
+            (told,) = [m for s in report.steps for m in s.missing]
+            assert "10.9.1.201" in told
+            assert "came after its addresses were denied" in told
+        finally:
+            ec2.unassign_private_ip_addresses(**held)
+        assert contain.undo_plan(case).apply().complete
+
+
 @pytest.mark.parametrize("operation", ["CreateNetworkAclEntry", "ReplaceNetworkAclAssociation"])
 def test_a_copy_that_is_not_whole_is_never_given_to_the_subnet_and_none_is_left_over(
     case, world, gateway_subnet, operation
