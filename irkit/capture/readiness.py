@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from irkit import background
 from irkit.aws import Identity
 from irkit.canonical import plain
 from irkit.capture import KINDS
@@ -196,10 +197,10 @@ def preflight(case: Case, instance_id: str, *, budget: float = BUDGET_SECONDS) -
 
 def _within(jobs: Mapping[str, Callable[[], Any]], seconds: float) -> tuple[dict[str, Any], list[str]]:
     """What the jobs returned, and one line for each that failed or was too slow."""
-    pool = ThreadPoolExecutor(max_workers=len(jobs), thread_name_prefix="irkit-preflight")
-    futures: dict[str, Future[Any]] = {name: pool.submit(job) for name, job in jobs.items()}
+    # In threads that the process does not wait for: a call that hangs must not keep the command from ending.
+    begun = background.side_by_side(list(jobs.values()), name="irkit-preflight", workers=len(jobs))
+    futures: dict[str, Future[Any]] = dict(zip(jobs, begun, strict=True))
     wait(futures.values(), timeout=seconds)
-    pool.shutdown(wait=False, cancel_futures=True)
     done: dict[str, Any] = {}
     unknown: list[str] = []
     for name, future in futures.items():
