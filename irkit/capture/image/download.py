@@ -142,7 +142,11 @@ class Download:
     def _work(self, rank: int) -> None:
         reader, pace = self._fetcher.reader(), self._fetcher.pace
         try:
-            while pace.admit(rank) is None and (block := self._next()) is not None:
+            while True:
+                pace.admit(rank)
+                block = self._next()
+                if block is None:
+                    return
                 try:
                     data, digest = reader.read(block)
                 except CorruptBlock as error:

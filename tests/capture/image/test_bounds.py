@@ -71,7 +71,7 @@ def test_a_disk_that_others_fill_meanwhile_ends_it_in_words(
     assert case.evidence.items() == []
 
 
-# A snapshot of 1 GiB, every block of it written, read by a process that says how much memory it took at most.
+# A snapshot of which 384 MiB were written, read by a process that says how much memory it took at most.
 READING = """
 import json, re, sys
 from pathlib import Path
@@ -95,7 +95,7 @@ working = Working(Path(folder), Shape(snapshot="snap-0123456789abcdef0", since=N
 before = memory("VmRSS")
 transport, _ = chosen(way, end, block_size=page.block_size, workers=16)
 download = Download(listing, working, transport, workers=16, progress=lambda _: None)
-assert download.remaining() == 2048
+assert download.remaining() == 768
 taken = download.run()
 after = memory("VmHWM")
 print(json.dumps({"sha256": taken.sha256, "read": taken.read, "before": before, "after": after}))
@@ -109,7 +109,7 @@ def test_memory_is_bounded_by_the_blocks_in_flight(transport: str, tmp_path: Pat
     listed = json.dumps(
         {
             "Blocks": [
-                {"BlockIndex": n, "BlockToken": base64.b64encode(b"%d" % n).decode()} for n in range(2048)
+                {"BlockIndex": n, "BlockToken": base64.b64encode(b"%d" % n).decode()} for n in range(768)
             ],
             "VolumeSize": 1,
             "BlockSize": BLOCK,
@@ -131,12 +131,12 @@ def test_memory_is_bounded_by_the_blocks_in_flight(transport: str, tmp_path: Pat
         )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout)
-    assert told["read"] == 2048
+    assert told["read"] == 768
     whole = hashlib.sha256()
     for _ in range(2048):
         whole.update(zeros)
     assert told["sha256"] == whole.hexdigest()
     grown = (told["after"] - told["before"]) / 1024
-    print(f"{transport}: 1024 MiB were read with {grown:.0f} MiB more than before")
+    print(f"{transport}: 384 MiB were read with {grown:.0f} MiB more than before")
     # 16 blocks in flight of half a MiB, 8 MiB of the hash's buffers, and what the allocator keeps.
     assert grown < 64
