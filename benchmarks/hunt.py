@@ -65,7 +65,7 @@ def make(folder: Path, events: int) -> int:
         batch = 40
         with connection(memory="4GB") as con:
             for table in ("cloudtrail", "edge"):
-                have = {column.name for column in SCHEMAS[table]}  # type: ignore[index]
+                have = {column.name for column in SCHEMAS[table]}
                 changed = [
                     f"case when n > 0 then {_renamed(key)} else {key} end as {key}"
                     for key in _KEYS

@@ -96,7 +96,7 @@ def _correlated(
     window = f"(partition by {by} order by event_time range between"
     behind = f"{window} interval '{correlation.seconds}' second preceding and current row)"
     ahead = f"{window} current row and interval '{correlation.seconds}' second following)"
-    sql = f"""with hits as ({" union all ".join(hits)}),
+    sql = f"""with {_able(correlation, hits, groups)},
         counted as ({_counted(correlation, behind, f"{window} unbounded preceding and current row)")}),
         judged as (select *, max(case when {_fires(correlation)} then 1 else 0 end) over {ahead} as inside,
                           case when {_fires(correlation)} then n end as strength from counted)
@@ -113,6 +113,23 @@ def _correlated(
         )
         for row in tables.rows(sql, bound)
     ]
+
+
+def _able(correlation: Correlation, parts: Sequence[str], groups: Sequence[str]) -> str:
+    """The hits as `hits`, without the groups that can never fire: those that hold too little in all of their time."""
+    every = " union all ".join(parts)
+    enough = {
+        "event_count": "count(*)",
+        "value_count": "count(distinct v)",
+        "temporal": "count(distinct rule)",
+        "temporal_ordered": "count(distinct rule)",
+    }[correlation.kind]
+    if not groups or correlation.operator not in {">=", ">"}:
+        return f"hits as ({every})"
+    by = ", ".join(groups)
+    return f"""matched as not materialized ({every}),
+        able as (select {by} from matched group by {by} having {enough} {correlation.operator} {correlation.count}),
+        hits as (select * from matched join able using ({by}))"""
 
 
 def _counted(correlation: Correlation, behind: str, before: str) -> str:
