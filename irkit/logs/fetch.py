@@ -17,7 +17,7 @@ from irkit.logs.unpack import Content, head_of
 
 _READERS = 8
 _FILES_AHEAD = 256
-_BYTES_AHEAD = 24 * 1024**2
+_BYTES_AHEAD = 16 * 1024**2
 _LARGE = 48 * 1024**2
 
 

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from irkit.tables import connection
 Keep = Callable[[LogFile, Content, str], str | None]
 _WORKERS = 2
 # How much a group may grow to when it is unpacked, by what its files are packed with.
-_GROUP_BYTES = 40 * 1024**2
+_GROUP_BYTES = 28 * 1024**2
 _GROUP_FILES = 512
 _EXPANSION = 10
 _DIGESTS = "/CloudTrail-Digest/"
@@ -68,6 +69,7 @@ def ingest(
         opened(folder) as ledger,
         connection(threads=1, memory="512MB") as con,
         storage("write tables", folder),
+        _frugal(),
     ):
         run = _Run(
             folder, ledger, GroupWriter(folder, con, limit=max_unpacked, fields=fields), keep, progress
@@ -80,6 +82,19 @@ def ingest(
         finally:
             rmtree(folder / ".staging", ignore_errors=True)
         return run.report()
+
+
+@contextmanager
+def _frugal() -> Iterator[None]:
+    """Arrow's memory from the system, which takes back what is freed; its own pool keeps a hundred MiB for later."""
+    import pyarrow as pa
+
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ _OPENED = re.compile(rb'"Records"\s*:\s*\[')
 _BRACKET = re.compile(rb"\A\s*\[")
 _CLOSED = re.compile(rb'\]\s*(?:,\s*"[^"]*"\s*:\s*(?:"[^"]*"|[\w.+-]+)\s*)*\}\s*\Z')
 _TAIL = 4096
+_SEARCHED = 256 * 1024
 _FALLBACK = re.compile(rb',\{"eventVersion":')
 
 
@@ -81,11 +82,12 @@ def _begun(text: bytes | bytearray, shape: Shape) -> tuple[int, re.Pattern[bytes
     first = _FIRST.match(text, begin)
     if first is None:
         return begin, _FALLBACK
+    # As the first two records are parted, so are the others: a literal is found three times as fast as a pattern.
     name = re.escape(first[3])
-    if first[2] or first[4]:
-        return begin, re.compile(rb",(?=\s*\{\s*\"" + name + rb"\"\s*:)")
-    # Without a look ahead the pattern is a literal, which the engine finds three times as fast.
-    return begin, re.compile(rb",\{\"" + name + rb"\":")
+    parted = re.compile(rb"\}\s*(,\s*\{\s*\"" + name + rb"\"\s*:)").search(text, begin, begin + _SEARCHED)
+    if parted is not None:
+        return begin, re.compile(re.escape(parted[1]))
+    return begin, re.compile(rb",\s*\{\s*\"" + name + rb"\"\s*:")
 
 
 def _end(text: bytes | bytearray, shape: Shape) -> int:

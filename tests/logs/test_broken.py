@@ -108,7 +108,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
     return [one for one in (content["Records"] if isinstance(content, dict) else content) if "eventID" in one]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_bytes_between_good_records_cost_at_most_their_neighbours(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
