@@ -88,10 +88,11 @@ def show(kind: str, folder: Path, megabytes: float, rows: int, *, small: float) 
     costs = {way.name: one["cpu"] / one["share"] for way, one in found}
     floor, ours = f"{kind} floor", f"{kind} irkit"
     for way, one in found:
+        cost = costs[way.name]
         wall, note = walls[way.name], "" if one["share"] > 0.99 else f"  scaled from {one['share']:.0%}"
         print(
-            f"{way.title:46}{wall:9.2f}{costs[way.name]:9.2f}{megabytes / wall:8.0f}{one['peak']:10.0f}"
-            f"{wall / walls[floor]:9.1f}{costs[way.name] / costs[floor]:7.1f}{costs[way.name] / costs[ours]:9.2f}{note}",
+            f"{way.title:46}{wall:9.2f}{cost:9.2f}{megabytes / wall:8.0f}{one['peak']:10.0f}"
+            f"{wall / walls[floor]:9.1f}{cost / costs[floor]:7.1f}{cost / costs[ours]:9.2f}{note}",
             flush=True,
         )
     return costs
