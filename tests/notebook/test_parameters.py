@@ -70,7 +70,9 @@ def test_a_mode_is_plan_or_apply(mode: Any) -> None:
 
 def test_unknown_names_are_refused_with_those_that_are_known() -> None:
     said = refused(CaptureInstance, aply=True)
-    assert "unknown parameter aply (known are case_id, cases, instance_id, only, disk_set, wait, mode)" in said
+    assert (
+        "unknown parameter aply (known are case_id, cases, instance_id, only, disk_set, wait, mode)" in said
+    )
 
 
 def test_a_missing_parameter_is_named() -> None:

@@ -57,7 +57,9 @@ class Lab:
         self.open(path)
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
         # The notebook's own indicator says idle before there is a kernel, and running then asks for one.
-        self.page.wait_for_selector('#jp-main-statusbar >> text="Python 3 (ipykernel) | Idle"', timeout=90_000)
+        self.page.wait_for_selector(
+            '#jp-main-statusbar >> text="Python 3 (ipykernel) | Idle"', timeout=90_000
+        )
         self.page.click('li.lm-MenuBar-item:has-text("Run")')
         self.page.click('[data-command="runmenu:run-all"]')
         self.page.wait_for_function(
