@@ -16,6 +16,7 @@ from typing import Any
 
 from irkit.errors import BadInput
 from irkit.escape import for_terminal
+from irkit.policy.patterns import matches
 from irkit.policy.samples import shared_arn, tokens_of
 
 
@@ -52,12 +53,10 @@ def matching(pattern: str) -> tuple[str, ...]:
     """The actions that a pattern of a policy covers, in AWS's spelling."""
     if pattern == "*":
         return every()
-    wanted = re.compile(
-        "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern.lower())
-    )
+    tokens = tokens_of(pattern.lower())
     service = pattern.partition(":")[0].lower()
     among = _lowered() if set("*?") & set(service) else _of_service(service)
-    return tuple(name for low, name in among.items() if wanted.fullmatch(low))
+    return tuple(name for low, name in among.items() if matches(tokens, low))
 
 
 @lru_cache(maxsize=512)

@@ -119,11 +119,6 @@ class Resolver:
             raise self.bad(
                 f"does not allow {name}={for_terminal(found)}", f"one of {', '.join(map(str, allowed))}"
             )
-        pattern = declared.get("AllowedPattern")
-        if pattern is not None and name in self.given and not _fits(str(pattern), str(found)):
-            raise self.bad(
-                f"does not allow {name}={for_terminal(found)}", f"it must match {for_terminal(pattern)}"
-            )
         return str(found).split(",") if "List" in kind else found
 
     def _named(self, name: str, made: Callable[[str, str], str]) -> str:
@@ -237,10 +232,3 @@ class Resolver:
         raise self.bad(
             f"uses {for_terminal(name)} in a condition", "Fn::Equals, And, Or, Not or Condition are known"
         )
-
-
-def _fits(pattern: str, text: str) -> bool:
-    try:
-        return re.fullmatch(pattern, text) is not None
-    except re.error:
-        return True

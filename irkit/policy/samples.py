@@ -26,6 +26,9 @@ OTHER = "some-other-value"
 _STATES = 20_000
 _COMBINATIONS = 24
 _PATTERNS = 12
+# A regular expression with more open parts than this, on a longer text, could be made to take for ever.
+_CAPTURED = 3
+_LONGEST = 256
 
 Tokens = tuple[str, ...]
 
@@ -101,7 +104,7 @@ def fillings(pattern: Pattern, values: Mapping[str, Sequence[str]]) -> list[Toke
 def captured(pattern: Pattern, text: str) -> dict[str, str]:
     """Values of the pattern's variables with which it stands for `text`; empty when there are none, or too many `*`."""
     wild = [token for token in pattern.tokens if not isinstance(token, str) or token == ANY]
-    if len(wild) > _PATTERNS:
+    if len(wild) > _CAPTURED or len(text) > _LONGEST:
         return {}
     names: dict[str, str] = {}
     made: list[str] = []

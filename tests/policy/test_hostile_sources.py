@@ -128,3 +128,24 @@ def test_a_bent_world_file_is_answered_or_refused(at: int, value: Any) -> None:
     document = yaml.safe_load(WORLD)
     document["principals"][1]["policies"] = []
     answers_or_refuses(bent(document, at, value))
+
+
+def test_patterns_made_to_take_for_ever_do_not() -> None:
+    stars = "*a" * 40
+    variables = "".join(f"${{aws:PrincipalTag/k{n}}}*" for n in range(40))
+    statement = {
+        "Effect": "Allow",
+        "Action": [f"s3:{stars}b", f"*{stars}b:*", "s3:GetObject"],
+        "Resource": [f"arn:aws:s3:::{stars}b", f"arn:aws:s3:::{variables}b", "arn:aws:s3:::source-b/x"],
+        "Condition": {"StringLike": {"aws:username": [f"{stars}b"]}},
+    }
+    document = {"Version": "2012-10-17", "Statement": statement}
+    reader = {"arn": "arn:aws:iam::123456789012:role/Reader", "policies": [document]}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "world.json"
+        path.write_text(json.dumps({"principals": [reader]}), encoding="utf-8")
+        world = sources.read([str(path)])
+        named = {"aws:username": ("a" * 50 + "b",)}
+
+        assert not can(world, "Reader", "s3:ListBucket", "arn:aws:s3:::" + "a" * 1000).decision.allowed
+        assert can(world, "Reader", "s3:GetObject", "arn:aws:s3:::source-b/x", context=named).decision.allowed
