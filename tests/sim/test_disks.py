@@ -125,6 +125,60 @@ def test_a_wrong_token_or_snapshot_is_refused(sim: Simulator, backed: tuple[str,
     )
 
 
+def all_changed(ebs: Any, first: str, second: str) -> list[list[dict[str, Any]]]:
+    """Every page of the blocks that differ."""
+    pages, following = [], {}
+    while True:
+        said = ebs.list_changed_blocks(FirstSnapshotId=first, SecondSnapshotId=second, **following)
+        pages.append(said["ChangedBlocks"])
+        if "NextToken" not in said:
+            return pages
+        following = {"NextToken": said["NextToken"]}
+
+
+def test_where_changes_are_rare_a_page_may_be_empty_and_others_follow(
+    sim: Simulator, backed: tuple[str, Path]
+) -> None:
+    volume_id, image = backed
+    first = snapshot(sim, volume_id)
+    with image.open("r+b") as live:
+        live.seek(16000 * BLOCK)
+        live.write(b"far away")
+    pages = all_changed(sim.session().client("ebs"), first, snapshot(sim, volume_id))
+    assert pages[0] == []
+    assert [b["BlockIndex"] for page in pages for b in page] == [16000]
+
+
+def test_snapshots_of_two_volumes_are_not_compared(sim: Simulator, backed: tuple[str, Path]) -> None:
+    other = sim.session().client("ec2").create_volume(Size=1, AvailabilityZone="us-east-1a")["VolumeId"]
+    both = {"FirstSnapshotId": snapshot(sim, other), "SecondSnapshotId": snapshot(sim, backed[0])}
+    ebs = sim.session().client("ebs")
+    assert code_of(ebs.list_changed_blocks, **both) == "ValidationException"
+
+
+def test_a_spoiled_block_arrives_with_other_bytes_than_its_checksum_says(
+    sim: Simulator, backed: tuple[str, Path]
+) -> None:
+    snapshot_id, ebs = snapshot(sim, backed[0]), sim.session().client("ebs")
+    sim.disks.spoil(snapshot_id, 0)
+    block = ebs.list_snapshot_blocks(SnapshotId=snapshot_id)["Blocks"][0]
+
+    def agrees() -> bool:
+        got = ebs.get_snapshot_block(SnapshotId=snapshot_id, **block)
+        return base64.b64decode(got["Checksum"]) == hashlib.sha256(got["BlockData"].read()).digest()
+
+    assert [agrees(), agrees()] == [False, True]
+
+
+def test_tokens_expire_and_new_ones_serve(sim: Simulator, backed: tuple[str, Path]) -> None:
+    snapshot_id, ebs = snapshot(sim, backed[0]), sim.session().client("ebs")
+    old = ebs.list_snapshot_blocks(SnapshotId=snapshot_id)["Blocks"][0]
+    sim.disks.expire_tokens(snapshot_id)
+    assert code_of(ebs.get_snapshot_block, SnapshotId=snapshot_id, **old) == "ValidationException"
+    new = ebs.list_snapshot_blocks(SnapshotId=snapshot_id)["Blocks"][0]
+    assert ebs.get_snapshot_block(SnapshotId=snapshot_id, **new)["DataLength"] == BLOCK
+
+
 def test_changed_blocks_are_those_that_differ(sim: Simulator, backed: tuple[str, Path]) -> None:
     volume_id, image = backed
     first = snapshot(sim, volume_id)
@@ -134,8 +188,8 @@ def test_changed_blocks_are_those_that_differ(sim: Simulator, backed: tuple[str,
         live.seek(77 * BLOCK)
         live.write(b"new")
     second = snapshot(sim, volume_id)
-    changed = sim.session().client("ebs").list_changed_blocks(FirstSnapshotId=first, SecondSnapshotId=second)
-    blocks = {b["BlockIndex"]: b for b in changed["ChangedBlocks"]}
+    pages = all_changed(sim.session().client("ebs"), first, second)
+    blocks = {b["BlockIndex"]: b for page in pages for b in page}
     assert sorted(blocks) == [77, 9000]
     assert "FirstBlockToken" not in blocks[77]
     assert {"FirstBlockToken", "SecondBlockToken"} <= set(blocks[9000])

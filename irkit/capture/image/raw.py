@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Mapping
+from socket import create_connection
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
@@ -123,7 +124,7 @@ class RawConnection:
 
     def _opened(self) -> socket.socket:
         to = self._to
-        plain = socket.create_connection((to.host, to.port), timeout=CONNECT_SECONDS)
+        plain = create_connection((to.host, to.port), timeout=CONNECT_SECONDS)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = to.tls.wrap_socket(plain, server_hostname=to.host) if to.tls else plain

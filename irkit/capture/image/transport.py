@@ -71,7 +71,7 @@ class Endpoint:
 
 def endpoint(case: Case) -> Endpoint:
     """The case's endpoint of EBS direct, as botocore found it: with its region, credentials, certificates, proxies."""
-    import botocore.session
+    from botocore.session import Session
     from botocore.utils import get_environ_proxies
 
     client = case.client("ebs")
@@ -81,7 +81,7 @@ def endpoint(case: Case) -> Endpoint:
         region=str(client.meta.region_name),
         credentials=case.aws.session().get_credentials(),
         user_agent=case.aws.user_agent,
-        ca_bundle=botocore.session.get_session().get_config_variable("ca_bundle"),
+        ca_bundle=Session().get_config_variable("ca_bundle"),
         proxies=client.meta.config.proxies or get_environ_proxies(url),
     )
 
