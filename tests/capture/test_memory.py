@@ -56,18 +56,26 @@ def hoard(world: SimpleNamespace) -> Iterator[None]:
     """A process on the host that holds 24 MiB that do not compress, and a secret that is on no disk."""
     ssm = world.sim.session().client("ssm")
     script = (
-        "( part=only; { printf '%s-7c1e\\n' memory-$part; head -c 25165824 /dev/urandom; } | "
-        "dd bs=26214400 count=1 iflag=fullblock 2>/dev/null | sleep 60 ) >/dev/null 2>&1 &\nsleep 1"
+        "( part=only; { printf '%s-7c1e\\n' memory-$part; head -c 25165824 /dev/urandom; touch /run/hoarded; } | "
+        "dd bs=26214400 count=1 iflag=fullblock 2>/dev/null | sleep 601 ) >/dev/null 2>&1 &\n"
+        "until [ -e /run/hoarded ]; do sleep 0.1; done; rm /run/hoarded"
     )
     assert SECRET not in script
-    sent = ssm.send_command(
-        InstanceIds=[world.instance_id], DocumentName="AWS-RunShellScript", Parameters={"commands": [script]}
-    )
-    for _ in range(200):
-        time.sleep(0.05)
-        if ssm.list_commands(CommandId=sent["Command"]["CommandId"])["Commands"][0]["Status"] == "Success":
-            break
-    return
+    for asked in (script, "pkill -x -f 'sleep 601'"):
+        sent = ssm.send_command(
+            InstanceIds=[world.instance_id],
+            DocumentName="AWS-RunShellScript",
+            Parameters={"commands": [asked]},
+        )
+        for _ in range(1200):
+            time.sleep(0.05)
+            if (
+                ssm.list_commands(CommandId=sent["Command"]["CommandId"])["Commands"][0]["Status"]
+                == "Success"
+            ):
+                break
+        if asked == script:
+            yield
 
 
 def test_a_dump_of_several_parts_arrives_whole_with_the_same_hash_at_both_ends(

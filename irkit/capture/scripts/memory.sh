@@ -172,17 +172,21 @@ named=no
 for word in $IRKIT_ARGS; do
   case $word in '{output}') set -- "$@" "$folder/out"; named=yes ;; *) set -- "$@" "$word" ;; esac
 done
+# Both ends are open before the tool begins, and one of each is left: the reader sees the end when the tool ends, also
+# when it never opened its output, and the tool is told when nobody reads any more.
+exec 5<>"$folder/out" 6<"$folder/out" 7>"$folder/out" 5<&-
 (
+  exec 6<&-
   if [ $named = yes ]; then
     "$folder/tool" "$@" >"$folder/log" 2>&1
   else
-    "$folder/tool" "$@" >"$folder/out" 2>"$folder/log"
+    "$folder/tool" "$@" >&7 2>"$folder/log"
   fi
   echo $? >"$folder/code"
-  : 1<>"$folder/out" # a tool that never opened its output would leave the reader waiting
 ) &
 acquiring=$!
-digest <"$folder/sent" >"$folder/sha256" &
+exec 7>&-
+digest <"$folder/sent" >"$folder/sha256" 6<&- &
 hashing=$!
 
 packed() { if [ "$IRKIT_COMPRESS" = gzip ]; then gzip -1 -c; else cat; fi; }
@@ -218,7 +222,10 @@ divided() {
 }
 
 echo '0 0' >"$folder/count"
-packed <"$folder/out" | divided
+packed <&6 6<&- | divided 6<&- &
+dividing=$!
+exec 6<&-
+wait "$dividing"
 wait "$hashing"
 state=$(cat "$folder/state")
 [ "$state" != whole ] || wait "$acquiring"
