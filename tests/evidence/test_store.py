@@ -312,8 +312,8 @@ def killed_while_adding(case: Case, *, after: float) -> None:
     numbers = [int(i.name) for i in again.evidence.items(kind="k")]
     assert numbers == list(range(len(numbers)))
     assert 0 <= len(numbers) - len(said.split()) <= 1
-    assert names_in(case.root / "staging") == []
-    assert list((case.root / "staging").iterdir()) == []
+    staging = case.root / "staging"  # killed at once, the process never made it
+    assert not staging.exists() or (names_in(staging) == [] and list(staging.iterdir()) == [])
     assert not read(case.root / "journal.jsonl").problems
 
 
