@@ -267,7 +267,7 @@ def _typed(columns: list[tuple[str, str]], rows: list[list[str | None]]) -> pd.D
     for name, kind in columns:
         if kind.startswith("timestamp") or kind == "date":
             text = frame[name].astype("str").str.removesuffix(" UTC")
-            frame[name] = pd.to_datetime(text, format="ISO8601", utc=True)
+            frame[name] = pd.to_datetime(text, format="ISO8601", utc=True).astype("datetime64[us, UTC]")
         elif kind == "boolean":
             frame[name] = frame[name].map({"true": True, "false": False}).astype("boolean")
         elif kind in {"bigint", "integer", "int"}:
