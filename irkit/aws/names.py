@@ -9,6 +9,7 @@ from irkit.errors import InvalidName
 from irkit.escape import for_terminal
 
 _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_SNAPSHOT = re.compile(r"snap-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}")
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
@@ -40,6 +41,15 @@ def account_id(text: str) -> str:
         raise InvalidName(
             f"{for_terminal(text)!r} is not an account id",
             hint="it has 12 digits; with papermill pass it with -r so that leading zeros survive",
+        )
+    return text
+
+
+def snapshot_id(text: str) -> str:
+    """`text` if it is the id of an EBS snapshot, else `InvalidName`."""
+    if not _SNAPSHOT.fullmatch(text):
+        raise InvalidName(
+            f"{for_terminal(text)} is not a snapshot id", hint="it looks like snap-0123456789abcdef0"
         )
     return text
 

@@ -114,7 +114,10 @@ def run(
             f"--apply and --set mode={for_terminal(given['mode'])} contradict each other",
             hint="give one of them",
         )
-    ran, item = keeping.run(case, name, given, timeout=timeout, progress=progress_to_stderr())
+    try:
+        ran, item = keeping.run(case, name, given, timeout=timeout, progress=progress_to_stderr())
+    finally:
+        case.close()  # the executed notebook is an item too, and the manifest lists them all
     if as_json:
         print_json(
             {

@@ -6,7 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, IPvAnyAddress
 
-from irkit.aws.names import access_key_id, bucket_name, instance_id, principal_arn, topic_arn
+from irkit.aws.names import (
+    access_key_id,
+    bucket_name,
+    instance_id,
+    principal_arn,
+    snapshot_id,
+    topic_arn,
+)
 from irkit.errors import InvalidParameter
 from irkit.notebook.catalog import find
 from irkit.notebook.parameters import Parameters, named
@@ -15,6 +22,7 @@ InstanceId = Annotated[str, named(instance_id)]
 Topic = Annotated[str, named(lambda text: text and topic_arn(text))]
 Bucket = Annotated[str, named(lambda text: text and bucket_name(text))]
 AccessKeyId = Annotated[str, named(access_key_id)]
+SnapshotId = Annotated[str, named(snapshot_id)]
 Principal = Annotated[str, named(principal_arn)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Mode = Annotated[Literal["plan", "apply"], Field(description="plan shows what would be done; apply does it")]
@@ -59,6 +67,15 @@ class CaptureMemory(Parameters):
             "memory_tool_args": self.tool_args,
         }
         return {name: value for name, value in given.items() if value}
+
+
+class CaptureDiskImage(Parameters):
+    """`capture/disk-image`: an EBS snapshot as a raw image. `since` names an earlier snapshot of the same volume."""
+
+    snapshot_id: SnapshotId
+    since: Annotated[str, named(lambda text: text and snapshot_id(text))] = ""
+    to: str = ""
+    mode: Mode = "plan"
 
 
 class ContainInstance(Parameters):
@@ -154,6 +171,12 @@ class AnalyzeAccessKey(AnalyzeAccount):
     addresses: tuple[IPvAnyAddress, ...] = ()
 
 
+class AnalyzeDetections(AnalyzeAccount):
+    """`analyze/detections`: Sigma rules asked of CloudTrail; `rules` are folders or files, irkit's own when empty."""
+
+    rules: tuple[str, ...] = ()
+
+
 class AnalyzePrincipal(AnalyzeAccount):
     """`analyze/principal-sessions`: everything that a user, role or session (an ARN) did."""
 
@@ -180,6 +203,7 @@ BY_NOTEBOOK: dict[str, type[Parameters]] = {
     "capture/instance": CaptureInstance,
     "capture/memory": CaptureMemory,
     "contain/instance": ContainInstance,
+    "capture/disk-image": CaptureDiskImage,
     "contain/credentials": ContainCredentials,
     "contain/undo": UndoContainment,
     "report/notify": Notify,
@@ -187,6 +211,7 @@ BY_NOTEBOOK: dict[str, type[Parameters]] = {
     "analyze/network-flows": AnalyzeNetwork,
     "analyze/instance-findings": AnalyzeFindings,
     "analyze/access-key": AnalyzeAccessKey,
+    "analyze/detections": AnalyzeDetections,
     "analyze/principal-sessions": AnalyzePrincipal,
     "analyze/s3-access-and-exfiltration": AnalyzeAccount,
     "analyze/persistence-and-escalation": AnalyzeAccount,

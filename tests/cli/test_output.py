@@ -157,3 +157,12 @@ def test_ctrl_c_ends_a_capture_at_once_and_the_next_run_completes_it(
     ran = irkit_program("case", "resume", case)
     assert ran.code == 0, ran.err
     assert irkit("case", "verify", case).code == 0
+
+
+def test_a_case_verifies_right_after_a_notebook_was_run_for_it(cases: Path) -> None:
+    assert irkit("case", "open", "c", "--region", "us-east-1").code == 0
+    ran = irkit("notebooks", "run", "report/timeline", "--case", "c")
+    assert ran.code == 0, ran.err
+    verified = irkit("case", "verify", "c")
+    assert verified.code == 0, verified.out + verified.err
+    assert "newer" not in verified.out

@@ -87,6 +87,15 @@ def test_data_that_left_is_asked_of_the_whole_account(run: Run, case: Case) -> N
     assert answer(case, "shared-snapshots")["rows"]
 
 
+def test_sigma_rules_are_asked_in_a_notebook(run: Run, case: Case) -> None:
+    ran = run("analyze/detections")
+    assert (ran.status, ran.missing) == ("done", ())
+    kept = json.loads((case.active / "artifacts" / "detections.json").read_text(encoding="ascii"))
+    told = json.dumps(kept)
+    assert "CreateAccessKey" in told
+    assert "An Instance Role Looks Around" in told
+
+
 def test_the_timeline_is_written_for_other_tools(run: Run, case: Case) -> None:
     ran = run("report/timeline")
     assert ran.status == "done"

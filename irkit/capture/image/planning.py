@@ -10,19 +10,18 @@ References:
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from irkit.aws import translating
+from irkit.aws import names, translating
 from irkit.canonical import plain
 from irkit.capture.image.blocks import Listing, counted
 from irkit.capture.image.download import duration, size
 from irkit.capture.image.taking import Request, take
 from irkit.capture.image.transport import TRANSPORTS
-from irkit.errors import BadInput, InvalidName, InvalidParameter, NotFound, WrongState
+from irkit.errors import BadInput, InvalidParameter, NotFound, WrongState
 from irkit.escape import for_terminal
 from irkit.plan import Plan, Step
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 VERB = "capture.image"
 WORKERS = 32
-_SNAPSHOT = re.compile(r"snap-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 # A million blocks, 500 GiB: more would keep the plan waiting.
 _PAGES_COUNTED = 100
 _BLOCKS_A_SECOND = 1000
@@ -159,10 +157,7 @@ def free(path: Path) -> int:
 
 def readable(case: Case, snapshot_id: str) -> Mapping[str, Any]:
     """The snapshot as AWS describes it, JSON types. Raises `NotFound`, `WrongState` or `InvalidName`."""
-    if not _SNAPSHOT.fullmatch(snapshot_id):
-        raise InvalidName(
-            f"{for_terminal(snapshot_id)} is not a snapshot id", hint="it looks like snap-0123456789abcdef0"
-        )
+    names.snapshot_id(snapshot_id)
     with translating("describe", snapshot_id, region=case.facts.region):
         found = case.client("ec2").describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
     if not found:
