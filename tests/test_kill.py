@@ -101,7 +101,7 @@ def assert_sound_and_done_once(case: Path, session: boto3.Session) -> None:
     ec2 = session.client("ec2")
     mine = [{"Name": "tag:irkit:case", "Values": [case.name]}]
     snapshots = ec2.describe_snapshots(OwnerIds=["self"], Filters=mine)["Snapshots"]
-    assert not twice(s["VolumeId"] for s in snapshots), "a disk was copied twice"
+    assert not twice((s["VolumeId"], tags(s)["irkit:set"]) for s in snapshots), "a disk was copied twice"
     groups = [tags(g) for g in ec2.describe_security_groups(Filters=mine)["SecurityGroups"]]
     assert not twice(g.get("irkit:purpose") for g in groups), "a quarantine group was made twice"
     assert not list((case / "staging").glob("*/*")), "a part of a capture was left lying about"

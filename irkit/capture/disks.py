@@ -95,7 +95,7 @@ def _begin(running: Running, instance: Instance, label: str) -> Outcome:
     if extra:
         result["extra"] = extra
     item = running.keep(
-        _document(instance, pairs.values(), label), kind="disk-snapshots", name="snapshots.json",
+        _document(instance, pairs.values(), label), kind="disk-snapshots", name=f"snapshots{_of(label)}.json",
         media_type="application/json",
         notes={"service": "ec2", "operation": "create_snapshots", "set": label, "state": "as begun"}
         | instance.place,
@@ -253,7 +253,7 @@ def _complete(running: Running, instance: Instance) -> Outcome:
                        hint="see to the volumes' KMS keys, then take a second set (disk_set=\"B\")")  # fmt: skip
     item = running.keep(
         _document(instance, (last[i] for i in ids), str(begun.get("set", ""))), kind="disk-snapshots",
-        name="snapshots-complete.json", media_type="application/json",
+        name=f"snapshots{_of(str(begun.get('set', '')))}-complete.json", media_type="application/json",
         notes={"service": "ec2", "operation": "describe_snapshots", "state": "as completed"} | instance.place,
     )  # fmt: skip
     done = {s["VolumeId"]: s["SnapshotId"] for s in last.values() if s.get("State") == "completed"}
@@ -278,3 +278,8 @@ def _states(running: Running, ids: Sequence[str]) -> dict[str, Mapping[str, Any]
         running.progress(f"asking again: {error}")
         return {}
     return {s["SnapshotId"]: s for s in answer.get("Snapshots", ())}
+
+
+def _of(label: str) -> str:
+    """What tells the items of a later set from those of the first."""
+    return f"-{label}" if label not in {"", "A"} else ""

@@ -57,7 +57,8 @@ def history_files(
     now = datetime.now(UTC).replace(microsecond=0)
     oldest = now - timedelta(days=HISTORY_DAYS)
     begin = max(oldest, window.since) if window.since else oldest
-    end = min(now, window.until) if window.until else now
+    # Ranges here end before their last second, and this second has calls in it already.
+    end = min(now + timedelta(seconds=1), window.until or datetime.max.replace(tzinfo=UTC))
     while begin < end:
         stop = min(begin.replace(hour=0, minute=0, second=0) + timedelta(days=1), end)
         name = f"history:{account}/{region}/{begin:%Y/%m/%d}/{begin:%H%M%S}-{stop:%H%M%S}"

@@ -374,7 +374,7 @@ facts() {
 killed() {
   for dir in /proc/[0-9]*; do
     read -r stat <"$dir/stat" || continue
-    case "${stat##*) }" in "? $1 "*) (killed "${dir#/proc/}") ;; esac
+    case "${stat##*) }" in ?" $1 "*) (killed "${dir#/proc/}") ;; esac
   done 2>/dev/null
   kill -9 "$1" 2>/dev/null
 }
