@@ -1,4 +1,4 @@
-"""One simulated world, planted once; cases are cheap and each test opens its own."""
+"""A simulated world for each module of tests; cases are cheap and each test opens its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from irkit.sim.scenarios import plant, web_to_role_theft
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """A running simulator with the compromised web server in it: `sim`, `public`, `truth`, `instance_id`."""
     quick = Pace(snapshot_seconds=0.1, ssm_latency=0.02)

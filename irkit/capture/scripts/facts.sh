@@ -370,8 +370,9 @@ facts() {
   printf '\n--%s complete\n' "$nonce"
 }
 
-# killed PID: it and everything that it started
+# killed PID: it and everything that it started; stopped first, or it would start more while we look
 killed() {
+  kill -STOP "$1" 2>/dev/null
   for dir in /proc/[0-9]*; do
     read -r stat <"$dir/stat" || continue
     case "${stat##*) }" in ?" $1 "*) (killed "${dir#/proc/}") ;; esac
