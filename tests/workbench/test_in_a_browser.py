@@ -6,6 +6,7 @@ longer (https://github.com/jupyter-server/jupyter_server/issues/1559).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -42,7 +43,7 @@ class Lab:
 
     page: Any
     case: Case
-    values: dict[str, Any]
+    values: dict[str, str]
     url: str
     token: str
     hosts: set[str] = field(default_factory=set)
@@ -86,10 +87,34 @@ def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab
     public = account.public
     opening = ["case", "open", "2026-11-0042", "--title", "Web server <b>mines</b> and leaks"]
     opening += ["--source", f"evidence_bucket={public['evidence_bucket']}"]
-    taking = ["capture", public["instance_id"], "--case", "2026-11-0042", "--only", "metadata", "--apply"]
+    taking = [
+        "capture",
+        public["instance_id"],
+        "--case",
+        "2026-11-0042",
+        "--only",
+        "metadata",
+        "--only",
+        "disks",
+    ]
+    taking.append("--apply")
     for arguments in (opening, taking):
         ran = subprocess.run([IRKIT, *arguments], env=env, capture_output=True, text=True, timeout=120)
         assert ran.returncode in {0, 3}, ran.stderr
+    asking = "import boto3; s = boto3.client('ec2').describe_snapshots(OwnerIds=['self'])['Snapshots']"
+    listed = [sys.executable, "-c", f"{asking}; print(s[0]['SnapshotId'])"]
+    snapshot = subprocess.run(listed, env=env, capture_output=True, text=True, timeout=60, check=True)
+    tool = folder / "avml"
+    tool.write_bytes(b"#!/bin/sh\n")
+    typed = {
+        "instance_id": public["instance_id"],
+        "access_key_id": "ASIAIOSFODNN7EXAMPLE",
+        "principal": "arn:aws:iam::111122223333:role/web",
+        "topic": public["sns_topic_arn"],
+        "snapshot_id": snapshot.stdout.strip(),
+        "tool": str(tool),
+        "tool_sha256": hashlib.sha256(tool.read_bytes()).hexdigest(),
+    }
     with (folder / "lab.log").open("w") as log:
         command = [IRKIT, "workbench", "--case", "2026-11-0042", "--no-browser"]
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
@@ -99,7 +124,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1400, "height": 2600})
             case = Case.load("2026-11-0042", cases=folder / "cases")
-            lab = Lab(page=page, case=case, values=dict(public), url=url, token=token)
+            lab = Lab(page=page, case=case, values=typed, url=url, token=token)
             page.on("request", lambda request: lab.hosts.add(request.url.split("/")[2]))
             page.on(
                 "console",
@@ -133,17 +158,10 @@ def _nobody_else_was_asked(lab: Lab) -> Iterator[None]:
 
 def _with_values(lab: Lab, name: str) -> dict[str, Any]:
     """The template as a person fills it in: what the case does not know already."""
-    public = lab.values
-    typed = {
-        "instance_id": public["instance_id"],
-        "access_key_id": "ASIAIOSFODNN7EXAMPLE",
-        "principal": "arn:aws:iam::111122223333:role/web",
-        "topic": public["sns_topic_arn"],
-    }
     document = workbench.filled_in(find(name), lab.case)
     for cell in document["cells"]:
         if "parameters" in cell["metadata"].get("tags", ()):
-            for field_name, value in typed.items():
+            for field_name, value in lab.values.items():
                 cell["source"] = [
                     re.sub(rf'^{field_name}: str = ""', f'{field_name}: str = "{value}"', line)
                     for line in cell["source"]
