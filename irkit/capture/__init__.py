@@ -31,6 +31,8 @@ __all__ = ["KINDS", "HostFacts", "Instance", "Preflight", "describe", "plan", "p
 
 
 def __getattr__(name: str) -> Any:
+    if name == "image":  # a room of its own: capture.image.plan, capture.image.open_lazy
+        return import_module(f"{__name__}.image")
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

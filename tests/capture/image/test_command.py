@@ -87,3 +87,18 @@ def test_a_refusal_of_aws_is_said_and_the_exit_code_is_that_of_a_failure(
     ran = irkit("image", snapshot, "--case", case.root, "--apply")
     assert ran.code == 4
     assert f"not allowed to list the blocks of {snapshot}" in ran.err
+
+
+def test_the_notebook_reads_the_image_and_says_what_it_wrote(
+    aws: World, case: Case, snapshot: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("papermill")
+    from irkit.notebook.runner import execute
+
+    named = {"case_id": case.id, "cases": str(case.root.parent), "snapshot_id": snapshot}
+    planned = execute("capture/disk-image", named, tmp_path / "plan.ipynb", timeout=120)
+    assert planned.status == "planned"
+    assert aws.fetched(snapshot) == []
+    ran = execute("capture/disk-image", named | {"mode": "apply"}, tmp_path / "out.ipynb", timeout=120)
+    assert (ran.status, ran.missing) == ("done", ())
+    assert "disk-image" in {i.kind for i in Case.load(str(case.root)).evidence.items()}
